@@ -1,0 +1,51 @@
+"""Settings shared by all methods, with their help texts; imports no torch so that `--help` stays quick."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+def setting(default: Any, help: str) -> Any:
+    """A dataclass field with a default and the help text that the command line prints."""
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"help": help})
+    return field(default=default, metadata={"help": help})
+
+
+@dataclass(frozen=True)
+class CompressorSettings:
+    """The VQ-VAE and its training, equal for every method that has one."""
+
+    steps: int = setting(100, "training steps an experience")
+    first_steps: int = setting(0, "training steps of the first experience (0: as many as `steps`)")
+    batch: int = setting(32, "clips a step, current and replayed together")
+    rate: float = setting(2e-3, "peak learning rate of AdamW (warm-up, then cosine to a tenth)")
+    patch: list[int] = setting([4, 4, 4], "frames, rows and columns of one patch")
+    width: int = setting(48, "channels of the encoder and decoder")
+    n_codebooks: int = setting(1, "product quantiser: codebooks a position; bytes a clip grow with it")
+    entries: int = setting(256, "entries a codebook; an index takes ceil(log2 entries) bits")
+    dim: int = setting(8, "dimensions of a latent vector, shared out among the codebooks")
+    decay: float = setting(0.95, "decay of the codebook's exponential moving averages")
+    commitment: float = setting(0.25, "weight of the commitment loss")
+    reconstruction: float = setting(10.0, "weight of the reconstruction loss (mean squared error)")
+    dead_below: float = setting(0.1, "an entry whose moving count falls below this is replaced by a latent of the batch")
+    replace: str = setting("always", "when dead entries are replaced: always | first_task")
+    reinit: str = setting("never", "codebook drawn anew from a batch: never | each_task (stress: stored indices lose meaning)")
+
+
+@dataclass(frozen=True)
+class ClassifierSettings:
+    """The classifier and its training, equal for every method."""
+
+    steps: int = setting(300, "training steps an experience")
+    batch: int = setting(48, "clips or codes a step, current and replayed together")
+    rate: float = setting(2e-3, "peak learning rate of AdamW (warm-up, then cosine to a tenth)")
+    width: int = setting(96, "channels of the classifier")
+
+
+@dataclass(frozen=True)
+class ReplaySettings:
+    """How a step's batch is shared between current and stored samples, equal for every replay method."""
+
+    share: float = setting(2 / 3, "share of a classifier batch that comes from the buffer")
+    compressor_share: float = setting(0.5, "share of a compressor batch that is decoded from the buffer")
+    iid: bool = setting(False, "draw each batch from the union of current and stored samples instead of by `share`")
