@@ -27,9 +27,13 @@ class CompressorSettings:
     decay: float = setting(0.95, "decay of the codebook's exponential moving averages")
     commitment: float = setting(0.25, "weight of the commitment loss")
     reconstruction: float = setting(10.0, "weight of the reconstruction loss (mean squared error)")
-    dead_below: float = setting(0.1, "an entry whose moving count falls below this is replaced by a latent of the batch")
+    dead_below: float = setting(
+        0.1, "an entry whose moving count falls below this is replaced by a latent of the batch"
+    )
     replace: str = setting("always", "when dead entries are replaced: always | first_task")
-    reinit: str = setting("never", "codebook drawn anew from a batch: never | each_task (stress: stored indices lose meaning)")
+    reinit: str = setting(
+        "never", "codebook drawn anew from a batch: never | each_task (stress: stored indices lose meaning)"
+    )
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,86 @@
+"""What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import benchmarks
+import methods  # noqa: F401  registers the built-in methods
+from benchmarks import protocols
+from benchmarks.stream import Experience, build_stream
+from harness.config import run_id
+from harness.data import ClipSource
+from harness.record import sources_hash
+from methods.base import Method, Spec, find, load_plugins
+from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings
+
+
+class Context:
+    """Resolved from a run's config. With `frames=False` nothing is decoded or made: enough for a plan."""
+
+    def __init__(self, config: dict[str, Any], frames: bool = True):
+        self.config = config
+        load_plugins([plugin["path"] for plugin in config["plugins"]])
+        self.cls = find(config["method"]["name"])
+        self.device = _device(config["execution"]["device"])
+        options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
+        get = benchmarks.load if frames else benchmarks.describe
+        self.benchmark = get(options["name"], options, cache)
+        self.table, self.reader = self.benchmark.table, self.benchmark.reader
+        self.stream = build_stream(
+            self.table, config["label"], options["tasks"], config["order_seed"], config["setting"]
+        )
+        self.spec = Spec(
+            clip_shape=(self.benchmark.frames, self.benchmark.height, self.benchmark.width, 3),
+            n_classes=self.stream.n_classes,
+            n_pretraining_classes=len(self.stream.pretraining_classes),
+            device=self.device,
+            budget=config["memory"]["budget"],
+            count=config["memory"]["count"],
+            compressor=CompressorSettings(**config["compressor"]),
+            classifier=ClassifierSettings(**config["classifier"]),
+            replay=ReplaySettings(**config["replay"]),
+        )
+        self._labels = {name: np.unique(self.table.frame[name], return_inverse=True)[1] for name in self.table.labels}
+
+    def method(self) -> Method:
+        """A fresh method; its weights come from torch's global generator, its draws from its own."""
+        generator = torch.Generator().manual_seed(self.config["seed"] + 1)
+        settings = self.cls.Settings(**self.config["method"]["settings"])
+        return self.cls(self.spec, settings, generator)
+
+    def items(self) -> tuple[Experience, ...]:
+        """What accuracy is measured on."""
+        return self.stream.test_stream if self.config["evaluate"] == "test" else self.stream.valid_stream
+
+    def clips(self, experience: Experience) -> ClipSource:
+        return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device)
+
+    def fields(self) -> dict[str, Any]:
+        """What the record says of the run itself."""
+        config, names = self.config, self.stream.classes
+        rule = protocols.PROTOCOLS.get(config["protocol"])
+        primary = rule.primary if rule else "final_accuracy"
+        digest = rule.hash(self.table.hash) if rule else self.table.hash[:12]
+        return {
+            "schema": "1",
+            "run_id": run_id(config, self.table.hash),
+            "protocol": {"id": config["protocol"], "hash": digest, "primary": primary},
+            "benchmark": config["benchmark"]["name"],
+            **{key: config[key] for key in ("label", "setting", "profile", "evaluate", "method", "seed", "order_seed")},
+            "bound": self.cls.bound,
+            "opaque": self.cls.opaque,
+            "class_order": [[names[c] for c in task] for task in self.stream.class_order],
+            "config": config,
+            "clip_table_hash": self.table.hash,
+            "sources": sources_hash(),
+        }
+
+
+def _device(wanted: str) -> str:
+    """auto: the GPU where torch sees one. ValueError for cuda where it does not."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda, but torch sees no CUDA device here (device=auto takes one where there is one)")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

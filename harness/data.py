@@ -1,0 +1,154 @@
+"""What a method sees of the data: the clips of its experience as a source, in an order that any resume repeats."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from methods.base import Batch, Phase, Source
+
+SHIFT = 2  # pixels by which an augmented view may be moved
+
+
+def philox(*key: int | str) -> np.random.Generator:
+    """A counter-based generator: a function of its key alone (Salmon et al. 2011), whatever was drawn before."""
+    digest = hashlib.sha256(repr(key).encode()).digest()
+    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
+
+
+class ClipSource:
+    """Clips of some rows of the clip table, decoded when asked for; no row can be resolved to a file from here."""
+
+    def __init__(self, reader: Any, rows: np.ndarray, targets: np.ndarray, labels: dict[str, np.ndarray], device: str):
+        self.reader, self.rows, self.targets, self.labels, self.device = reader, rows, targets, labels, device
+        self.key: tuple[int | str, ...] = ()  # of the augmentation: seed, experience, phase
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: np.ndarray, view: np.ndarray | None = None) -> Batch:
+        """Clips by position; `view` [B,V] gives V views a clip, number 0 of each V as it is, the others augmented."""
+        clips = self.reader.read(self.rows[index])
+        if view is not None and view.ndim == 2:
+            clips = np.stack([self._views(clips[b], self.rows[index[b]], view[b]) for b in range(len(index))])
+        return Batch(
+            target=torch.from_numpy(self.targets[index]).to(self.device),
+            sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
+            clips=torch.from_numpy(clips).to(self.device),
+            labels={name: torch.from_numpy(values[self.rows[index]]) for name, values in self.labels.items()},
+        )
+
+    def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
+        return np.stack([clip if v % len(views) == 0 else self._shifted(clip, int(row), int(v)) for v in views])
+
+    def _shifted(self, clip: np.ndarray, row: int, view: int) -> np.ndarray:
+        dy, dx = philox("view", *self.key, row, view).integers(0, 2 * SHIFT + 1, 2)
+        padded = np.pad(clip, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+        return padded[:, dy : dy + clip.shape[1], dx : dx + clip.shape[2]]
+
+
+class CurrentExperience:
+    """An experience as a method sees it; its clips are gone once it is over."""
+
+    def __init__(self, experience: Any, n_experiences: int, clips: ClipSource, opens_run: bool, n_merged: int = 1):
+        self.current_experience: int = experience.current_experience
+        self.classes_in_this_experience: tuple[int, ...] = experience.classes_in_this_experience
+        self.classes_seen_so_far: tuple[int, ...] = experience.classes_seen_so_far
+        self.is_pretraining: bool = experience.is_pretraining
+        self.n_experiences = n_experiences
+        self.n_merged = n_merged  # experiences given as one to a joint method
+        self.opens_run = opens_run  # the very first data the method gets
+        self._clips: ClipSource | None = clips
+
+    @property
+    def is_first(self) -> bool:
+        """Nothing of the stream came before."""
+        return self.current_experience <= 0 or self.n_merged > 1
+
+    @property
+    def is_last(self) -> bool:
+        return self.current_experience == self.n_experiences - 1
+
+    @property
+    def clips(self) -> ClipSource:
+        if self._clips is None:
+            raise RuntimeError(f"experience {self.current_experience} is over: only a buffer keeps any of its clips")
+        return self._clips
+
+    def close(self) -> None:
+        self._clips = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples each step of a phase gets: step k is a function of the key, so a resume starts anywhere."""
+
+    phase: Phase
+    length: int  # of the source
+    key: tuple[int | str, ...]
+
+    def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Index and view of one epoch, in order."""
+        rng = philox("order", *self.key, number)
+        if self.phase.sampler is not None:
+            index, view = self.phase.sampler(number, rng)
+            return np.asarray(index), np.asarray(view)
+        index = rng.permutation(self.length) if self.phase.shuffle else np.arange(self.length)
+        return index, np.zeros(self.length, np.int64)
+
+    @property
+    def epoch_length(self) -> int:
+        return len(self.epoch(0)[0])
+
+    def n_steps(self, scale: int = 1) -> int:
+        if self.phase.steps is not None:
+            return self.phase.steps * scale
+        return (self.phase.epochs or 1) * -(-self.epoch_length // self.phase.batch)
+
+    def batches(self, first: int, last: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Index [B] and view [B] or [B,V] of steps first..last-1; full batches with `steps`, short ends with `epochs`."""
+        size, length = self.phase.batch, self.epoch_length
+        known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for step in range(first, last):
+            if self.phase.steps is not None:
+                places = np.arange(step * size, (step + 1) * size)
+            else:
+                per_epoch = -(-length // size)
+                start = (step // per_epoch) * length + (step % per_epoch) * size
+                places = np.arange(start, min(start + size, (step // per_epoch + 1) * length))
+            epochs = places // length
+            known = {e: known.get(e) or self.epoch(int(e)) for e in np.unique(epochs)}
+            index = np.array([known[e][0][p % length] for e, p in zip(epochs, places, strict=True)])
+            view = np.array([known[e][1][p % length] for e, p in zip(epochs, places, strict=True)])
+            if self.phase.views > 1:
+                view = (epochs * self.phase.views)[:, None] + np.arange(self.phase.views)
+            yield index, view
+
+
+class _Taken(torch.utils.data.Dataset):
+    """A source and its plan as a dataset of whole batches, for loader workers."""
+
+    def __init__(self, source: Source, plan: list[tuple[np.ndarray, np.ndarray]]):
+        self.source, self.plan = source, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.source.take(*self.plan[step])
+
+
+def batches(source: Source, plan: Plan, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches of steps first..last-1; `workers` > 0 decodes clips ahead in processes, with the same result."""
+    if isinstance(source, ClipSource):
+        source.key = plan.key
+        if workers:
+            ahead = _Taken(source, list(plan.batches(first, last)))
+            yield from DataLoader(ahead, batch_size=None, num_workers=workers)
+            return
+    for index, view in plan.batches(first, last):
+        yield source.take(index, view)

@@ -1,0 +1,89 @@
+"""Class-incremental evaluation: classes not yet seen are masked; predictions are the record, metrics are derived."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.clips import ClipTable
+from harness.data import ClipSource
+from methods.base import Method
+
+BATCH = 256
+
+
+class Evaluation:
+    """Predictions of every evaluated item after each experience: int16 [T,N], -1 where not evaluated."""
+
+    def __init__(self, stream: Any, items: list[Any], reader: Any, device: str):
+        """`items`: the experiences of the test or validation stream."""
+        self.stream, self.items, self.device = stream, items, device
+        self.reader = reader
+        self.rows = np.concatenate([e.indices for e in items])
+        self.target = np.concatenate([e.targets for e in items]).astype(np.int16)
+        self.task = np.concatenate([np.full(len(e.indices), j, np.int16) for j, e in enumerate(items)])
+        shape = (len(items), len(self.rows))
+        self.prediction = np.full(shape, -1, np.int16)
+        self.prediction_within_task = np.full(shape, -1, np.int16)
+
+    def measure(self, method: Method, after: int) -> None:
+        """Predict the items of all tasks seen after experience `after`."""
+        seen = torch.tensor(self.stream.train_stream[after].classes_seen_so_far)
+        source = ClipSource(self.reader, self.rows, self.target.astype(np.int64), {}, self.device)
+        for j in range(after + 1):
+            own = torch.tensor(self.items[j].classes_in_this_experience)
+            places = np.flatnonzero(self.task == j)
+            for part in np.split(places, range(BATCH, len(places), BATCH)):
+                if len(part) == 0:
+                    continue
+                logits = method.predict(source.take(part).clips).float().cpu()
+                self._check(method, logits, len(part))
+                self.prediction[after, part] = seen[logits[:, seen].argmax(-1)].numpy()
+                self.prediction_within_task[after, part] = own[logits[:, own].argmax(-1)].numpy()
+
+    def _check(self, method: Method, logits: torch.Tensor, n: int) -> None:
+        expected = (n, self.stream.n_classes)
+        if tuple(logits.shape) != expected:
+            raise ValueError(
+                f"method {method.name}: predict gave {tuple(logits.shape)}, expected logits of shape {expected}"
+            )
+        if torch.isnan(logits).any():
+            raise FloatingPointError(f"method {method.name}: predict gave logits that are nan")
+
+    def write(self, path: Path, table: ClipTable) -> None:
+        """predictions.npz: sample_id, target, task [N]; prediction, prediction_within_task [T,N]; class_names [C]."""
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        with open(temporary, "wb") as file:
+            np.savez_compressed(
+                file,
+                sample_id=table.frame["sample_id"].to_numpy().astype(str)[self.rows],
+                target=self.target,
+                task=self.task,
+                prediction=self.prediction,
+                prediction_within_task=self.prediction_within_task,
+                class_names=np.array(self.stream.classes),
+            )
+        os.replace(temporary, path)
+
+    def fields(self) -> dict[str, Any]:
+        """accuracy and counts [T][T], per_class and classes, for the record."""
+        n_tasks = len(self.items)
+        accuracy: list[list[float | None]] = [[None] * n_tasks for _ in range(n_tasks)]
+        counts: list[list[int | None]] = [[None] * n_tasks for _ in range(n_tasks)]
+        names = self.stream.classes
+        per_class: dict[str, list[float | None]] = {name: [None] * n_tasks for name in names}
+        for i in range(n_tasks):
+            measured = self.prediction[i] >= 0
+            right = self.prediction[i] == self.target
+            for j in range(n_tasks):
+                at = measured & (self.task == j)
+                if at.any():
+                    accuracy[i][j], counts[i][j] = float(right[at].mean()), int(at.sum())
+            for c, name in enumerate(names):
+                at = measured & (self.target == c)
+                if at.any():
+                    per_class[name][i] = float(right[at].mean())
+        classes = {name: int((self.target == c).sum()) for c, name in enumerate(names)}
+        return {"accuracy": accuracy, "counts": counts, "per_class": per_class, "classes": classes}

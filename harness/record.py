@@ -1,0 +1,86 @@
+"""The record of a finished run: written once, validated, and with the circumstances that are never compared."""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import resource
+import subprocess
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from results.schema import validate
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("harness", "methods", "benchmarks", "results", "slurm")
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "decord", "avalanche-lib", "submitit", "hydra-core")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write beside, then replace: a reader never sees half a file."""
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
+    os.replace(temporary, path)
+
+
+@cache
+def sources_hash() -> str:
+    """sha256 over name and content of the project's source files."""
+    digest = hashlib.sha256()
+    for room in ROOMS:
+        for path in sorted((ROOT / room).rglob("*")):
+            if path.suffix in (".py", ".yaml", ".json", ".csv"):
+                digest.update(str(path.relative_to(ROOT)).encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+@cache
+def git_state() -> dict[str, Any]:
+    """Commit of the sources and whether they differ from it; nulls outside a git checkout."""
+    commit, status = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
+    return {"commit": commit, "dirty": None if status is None else bool(status)}
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        run = subprocess.run(("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return run.stdout.strip() if run.returncode == 0 else None
+
+
+def circumstance(config: dict[str, Any], device: str, restarts: int, seconds: dict[str, Any]) -> dict[str, Any]:
+    """Fields that two equal runs may differ in."""
+    versions = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            versions[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            versions[name] = None
+    name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
+    return {
+        "seconds": seconds,
+        "git": git_state(),
+        "versions": versions,
+        "device": f"{device} ({name})",
+        "precision_used": config["precision"],
+        "deterministic": device == "cpu",
+        "restarts": restarts,
+        "execution": config["execution"],
+    }
+
+
+def peak_process_bytes() -> int:
+    """Most resident memory this process ever had, in bytes."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if platform.system() == "Darwin" else peak * 1024
+
+
+def write(folder: Path, record: dict[str, Any]) -> None:
+    """Validate by results/record.schema.json and write record.json; a run is done once it is there."""
+    validate(record)
+    write_json(folder / "record.json", record)

@@ -1,0 +1,113 @@
+"""What methods that learn from codes share: compressor, encode once, classifier on codes, prediction."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.base import Batch, Method, Phase, Spec, evaluating
+from methods.buffer import Buffer, CodeRows, Store, clips_that_fit
+from methods.classifier import classification_loss, code_classifier
+from methods.compressor import Compressor, code_shape, index_bits, to_float
+from methods.replay import fresh_part, replayed_part
+
+CHUNK = 256  # clips of one step that only encodes, refreshes or stores
+
+
+class CodeMethod(Method):
+    """Compress, classify codes, keep codes in the buffer; subclasses say in `phases` how the compressor goes on."""
+
+    NOT_STATE = Method.NOT_STATE | {"rows"}
+
+    def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
+        super().__init__(spec, settings, generator)
+        self.compressor = Compressor(spec.clip_shape, spec.compressor).to(spec.device)
+        classes = spec.n_pretraining_classes or spec.n_classes
+        self.classifier = code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes).to(spec.device)
+        self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
+        self.codes = Store(self.rows, 0, spec.device)
+        self.scratch = ("codes",)
+        self.buffer = Buffer(self.rows, self.capacity(), generator, spec.device)
+
+    def reserved_bytes(self) -> int:
+        """Bytes carried beside codes, labels and ids."""
+        return 0
+
+    def capacity(self) -> int:
+        """Clips the budget holds; a bound has no budget and its buffer grows."""
+        if self.bound:
+            return 0
+        live = sum(t.nbytes for module in self.live().values() for t in module.state_dict().values())
+        return clips_that_fit(self.spec, self.rows.row_bytes, self.reserved_bytes(), live, f"method {self.name}")
+
+    def compressor_phase(self, experience: Any) -> Phase:
+        """Train the compressor on current clips and, after the first experience, on rehearsed ones."""
+        s, share = self.spec.compressor, self.spec.replay.compressor_share
+        has_past = self.rehearses() and not experience.is_first
+        steps = s.first_steps if s.first_steps and experience.opens_run and experience.n_merged == 1 else s.steps
+        return Phase("compressor", lambda: experience.clips, self.train_compressor, start=self.begin_compressor,
+                     steps=steps, batch=fresh_part(s.batch, share, has_past))  # fmt: skip
+
+    def encode_phase(self, experience: Any) -> Phase:
+        """Encode each current clip once; from here on no video is decoded."""
+
+        def begin() -> None:
+            self.codes = Store(self.rows, len(experience.clips), self.spec.device)
+
+        return Phase("encode", lambda: experience.clips, self.encode, start=begin,
+                     epochs=1, shuffle=False, batch=CHUNK)  # fmt: skip
+
+    def classifier_phase(self, experience: Any) -> Phase:
+        """Train the classifier on codebook vectors of current and stored codes."""
+        s, replay = self.spec.classifier, self.spec.replay
+        fresh = fresh_part(s.batch, replay.share, not experience.is_first, replay.iid)
+        return Phase("classifier", lambda: self.codes, self.train_classifier, start=self.begin_classifier,
+                     steps=s.steps, batch=fresh)  # fmt: skip
+
+    def store_phase(self, experience: Any) -> list[Phase]:
+        """Offer the current codes to the buffer; nothing of the pre-training part, whose classes are not streamed."""
+        if experience.is_pretraining:
+            return []
+        return [Phase("store", lambda: self.codes, self.store, epochs=1, shuffle=False, batch=CHUNK)]
+
+    def rehearses(self) -> bool:
+        """Whether a part of the compressor's batch is decoded from the buffer."""
+        return False
+
+    def rehearsed_clips(self, n: int) -> Tensor:
+        """`n` float clips [n,T,H,W,3] decoded from the buffer."""
+        raise NotImplementedError(f"{self.name} does not rehearse its compressor")
+
+    def begin_compressor(self) -> None:
+        if self.spec.compressor.reinit == "each_task":
+            self.compressor.quantiser.forget()
+        self.begin_optimiser(["compressor"], self.spec.compressor.rate)
+
+    def train_compressor(self, batch: Batch) -> dict[str, float]:
+        clips, n_old = to_float(batch.clips), self.spec.compressor.batch - len(batch)
+        if n_old and self.rehearses():
+            clips = torch.cat([clips, self.rehearsed_clips(n_old)])
+        replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
+        loss = self.compressor.loss(clips, self.generator, replace)
+        self.optimise(loss)
+        return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch)}
+
+    def encode(self, batch: Batch) -> None:
+        with evaluating(self.compressor):
+            self.codes.append(batch, self.compressor.encode(batch.clips))
+
+    def begin_classifier(self) -> None:
+        self.begin_optimiser(["classifier"], self.spec.classifier.rate)
+
+    def train_classifier(self, batch: Batch) -> dict[str, float]:
+        batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, len(self.codes))
+        loss, log = classification_loss(self.classifier(self.compressor.embed(batch.codes)), batch.target)
+        self.optimise(loss)
+        return {**log, "replayed": n_old}
+
+    def store(self, batch: Batch) -> None:
+        self.buffer.offer(batch, batch.codes)
+
+    def predict(self, clips: Tensor) -> Tensor:
+        with evaluating(self.compressor, self.classifier):
+            return self.classifier(self.compressor.embed(self.compressor.encode(clips)))

@@ -1,0 +1,14 @@
+"""The classic bug as a control: refreshes through the decoder and codebook of now, which did not write the codes."""
+
+from torch import Tensor
+
+from methods.base import Batch, register
+from methods.cram import CRAM
+
+
+@register("current_decoder")
+class CurrentDecoder(CRAM):
+    """control: cram that refreshes through the current decoder instead of the previous one"""
+
+    def decode_old(self, batch: Batch) -> Tensor:
+        return self.compressor.decode(batch.codes)

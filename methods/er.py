@@ -1,0 +1,47 @@
+"""Experience replay of clips (Chaudhry et al. 2019): raw pixels, or really encoded as JPEG or H.264."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from methods.base import Batch, Phase, Spec, register
+from methods.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
+from methods.code_method import CHUNK
+from methods.codecs import CODECS, PayloadBuffer
+from methods.pixel_method import PixelMethod
+from methods.settings import setting
+
+
+@dataclass(frozen=True)
+class ERSettings:
+    """Settings of er."""
+
+    codec: str = setting("raw", "how stored clips are kept: raw | jpeg | h264 (bare payloads; decoded when drawn)")
+    quality: int = setting(0, "JPEG quality 1..95, or H.264 crf 0..51 (0: the codec's default of ours)")
+
+
+@register("er")
+class ER(PixelMethod):
+    """replay of stored clips, raw or as JPEG or H.264"""
+
+    Settings = ERSettings
+
+    def __init__(self, spec: Spec, settings: ERSettings, generator: torch.Generator):
+        super().__init__(spec, settings, generator)
+        if settings.codec not in ("raw", *CODECS):
+            raise ValueError(f"er.codec={settings.codec!r}: allowed are raw, {', '.join(CODECS)}")
+        live = sum(t.nbytes for module in self.live().values() for t in module.state_dict().values())
+        if settings.codec == "raw":
+            fits = clips_that_fit(spec, spec.raw_bytes, 0, live, "method er")
+            self.buffer = Buffer(RawRows(spec.clip_shape), fits, generator, spec.device)
+        else:
+            codec = CODECS[settings.codec](spec.clip_shape, settings.quality)
+            self.buffer = PayloadBuffer(codec, bytes_for_clips(spec, 0, live), generator, spec.device)
+
+    def phases(self, experience: Any) -> list[Phase]:
+        store = Phase("store", lambda: experience.clips, self.store, epochs=1, shuffle=False, batch=CHUNK)
+        return [self.classifier_phase(experience), *([] if experience.is_pretraining else [store])]
+
+    def store(self, batch: Batch) -> None:
+        self.buffer.offer(batch, batch.clips)

@@ -1,0 +1,22 @@
+"""A frozen compressor: trained in the first experience or in pre-training, then never again, codebook included.
+
+Codes keep their meaning, so there is nothing to refresh (the paper's pre-trained CRAM; REMIND's regime).
+"""
+
+from typing import Any
+
+from methods.base import Phase, register
+from methods.code_method import CodeMethod
+
+
+@register("frozen")
+class Frozen(CodeMethod):
+    """codes of a compressor that is frozen after the first experience or pre-training"""
+
+    def phases(self, experience: Any) -> list[Phase]:
+        return [
+            *([self.compressor_phase(experience)] if experience.opens_run else []),
+            self.encode_phase(experience),
+            self.classifier_phase(experience),
+            *self.store_phase(experience),
+        ]

@@ -1,0 +1,17 @@
+"""Upper bound on pixels: one classifier trained once, at the end, on the clips of all experiences."""
+
+from typing import Any
+
+from methods.base import Phase, register
+from methods.pixel_method import PixelMethod
+
+
+@register("joint")
+class Joint(PixelMethod):
+    """bound: a pixel classifier trained on all experiences at once, with as many steps in all"""
+
+    bound = True
+    joint = True
+
+    def phases(self, experience: Any) -> list[Phase]:
+        return [self.classifier_phase(experience)]

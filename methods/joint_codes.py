@@ -1,0 +1,17 @@
+"""Upper bound on codes: compressor and classifier trained once, at the end, on the clips of all experiences."""
+
+from typing import Any
+
+from methods.base import Phase, register
+from methods.code_method import CodeMethod
+
+
+@register("joint_codes")
+class JointCodes(CodeMethod):
+    """bound: compressor and classifier trained on all experiences at once, with as many steps in all"""
+
+    bound = True
+    joint = True
+
+    def phases(self, experience: Any) -> list[Phase]:
+        return [self.compressor_phase(experience), self.encode_phase(experience), self.classifier_phase(experience)]

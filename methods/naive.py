@@ -1,0 +1,14 @@
+"""Fine-tuning on each experience in turn, without any memory: the lower end."""
+
+from typing import Any
+
+from methods.base import Phase, register
+from methods.pixel_method import PixelMethod
+
+
+@register("naive")
+class Naive(PixelMethod):
+    """fine-tuning on pixels, no memory"""
+
+    def phases(self, experience: Any) -> list[Phase]:
+        return [self.classifier_phase(experience)]

@@ -1,0 +1,19 @@
+"""CRAM with neither use of the snapshot; it pays for none, so more codes fit its budget."""
+
+from typing import Any
+
+from methods.base import Phase, register
+from methods.code_method import CodeMethod
+
+
+@register("no_snapshot")
+class NoSnapshot(CodeMethod):
+    """codes neither refreshed nor rehearsed by the compressor; pays for no snapshot"""
+
+    def phases(self, experience: Any) -> list[Phase]:
+        return [
+            self.compressor_phase(experience),
+            self.encode_phase(experience),
+            self.classifier_phase(experience),
+            *self.store_phase(experience),
+        ]

@@ -1,0 +1,53 @@
+"""One optimiser for all methods: AdamW with warm-up and cosine decay, saved and loaded with the state."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+WARM_UP = 10  # steps
+FLOOR = 0.1  # of the peak rate, reached at the last step
+CLIP_NORM = 5.0
+
+
+class Optimiser:
+    """AdamW (no weight decay) over some of a method's modules for a known number of steps."""
+
+    def __init__(self, names: list[str], modules: list[nn.Module], rate: float, steps: int):
+        self.names, self.rate, self.steps, self.taken = list(names), rate, steps, 0
+        self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
+        self.torch = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=0.0, fused=True)
+
+    def step(self, loss: Tensor) -> None:
+        """Backward, clip, step. FloatingPointError where the loss is not finite."""
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"the loss is {loss.item()}")
+        for group in self.torch.param_groups:
+            group["lr"] = self.rate * self.schedule(self.taken)
+        self.torch.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.torch.step()
+        self.taken += 1
+
+    def schedule(self, step: int) -> float:
+        """Share of the peak rate at a step: linear warm-up, then cosine to FLOOR."""
+        warm = min(1.0, (step + 1) / WARM_UP)
+        return warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.steps))))
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "modules": self.names,
+            "rate": self.rate,
+            "steps": self.steps,
+            "taken": self.taken,
+            "torch": self.torch.state_dict(),
+        }
+
+    @classmethod
+    def loaded(cls, state: dict[str, Any], modules: list[nn.Module]) -> "Optimiser":
+        optimiser = cls(state["modules"], modules, state["rate"], state["steps"])
+        optimiser.torch.load_state_dict(state["torch"])
+        optimiser.taken = state["taken"]
+        return optimiser

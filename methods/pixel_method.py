@@ -1,0 +1,45 @@
+"""What methods that learn from pixels share: the classifier with a trainable stem, and prediction."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.base import Batch, Method, Phase, Spec, evaluating
+from methods.classifier import PixelClassifier, classification_loss
+from methods.replay import fresh_part, replayed_part
+
+
+class PixelMethod(Method):
+    """Classify clips; with a `buffer`, a share of each batch is replayed from it."""
+
+    def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
+        super().__init__(spec, settings, generator)
+        classes = spec.n_pretraining_classes or spec.n_classes
+        width = spec.classifier.width
+        self.classifier = PixelClassifier(spec.clip_shape, spec.compressor, width, classes).to(spec.device)
+        self.buffer = None
+
+    def classifier_phase(self, experience: Any) -> Phase:
+        s, replay = self.spec.classifier, self.spec.replay
+        has_past = self.buffer is not None and not experience.is_first
+        fresh = fresh_part(s.batch, replay.share, has_past, replay.iid)
+
+        def step(batch: Batch) -> dict[str, float]:
+            return self.train_classifier(batch, len(experience.clips))
+
+        return Phase("classifier", lambda: experience.clips, step, start=self.begin_classifier,
+                     steps=s.steps, batch=fresh)  # fmt: skip
+
+    def begin_classifier(self) -> None:
+        self.begin_optimiser(["classifier"], self.spec.classifier.rate)
+
+    def train_classifier(self, batch: Batch, n_current: int) -> dict[str, float]:
+        batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, n_current)
+        loss, log = classification_loss(self.classifier(batch.clips), batch.target)
+        self.optimise(loss)
+        return {**log, "replayed": n_old}
+
+    def predict(self, clips: Tensor) -> Tensor:
+        with evaluating(self.classifier):
+            return self.classifier(clips)
