@@ -1,0 +1,89 @@
+"""What predictions tell beyond accuracy: whether the task was recognised, and the class within the task."""
+
+import math
+import zipfile
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from results.load import Run
+
+ARRAYS = ("sample_id", "target", "task", "prediction", "prediction_within_task", "class_names")
+
+
+def load_predictions(run: Run) -> dict[str, np.ndarray]:
+    """The arrays of predictions.npz: target, task [N], prediction, prediction_within_task [T, N], names.
+
+    Raises ValueError with one line where the file does not fit the record, OSError where there is none.
+    """
+    return dict(_load(run.folder / "predictions.npz", len(run.record["accuracy"])))
+
+
+@lru_cache(maxsize=64)
+def _load(path: Path, n_experiences: int) -> tuple[tuple[str, np.ndarray], ...]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            missing = [name for name in ARRAYS if name not in file.files]
+            if missing:
+                raise ValueError(f"{path}: no array {missing[0]}")
+            arrays = {name: file[name] for name in ARRAYS}
+    except (zipfile.BadZipFile, EOFError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from None
+    n = len(arrays["target"])
+    if arrays["task"].shape != (n,) or arrays["sample_id"].shape != (n,):
+        raise ValueError(f"{path}: target, task and sample_id differ in length")
+    for name in ("prediction", "prediction_within_task"):
+        if arrays[name].shape != (n_experiences, n):
+            raise ValueError(f"{path}: {name} has shape {arrays[name].shape}, not {(n_experiences, n)}")
+        if n and not -1 <= arrays[name].min() <= arrays[name].max() < len(arrays["class_names"]):
+            raise ValueError(f"{path}: {name} holds a class id outside -1..{len(arrays['class_names']) - 1}")
+    if n and not 0 <= arrays["target"].min() <= arrays["target"].max() < len(arrays["class_names"]):
+        raise ValueError(f"{path}: target holds a class id outside 0..{len(arrays['class_names']) - 1}")
+    return tuple(arrays.items())
+
+
+def prediction_metrics(run: Run) -> dict[str, float]:
+    """Task identification and within-task accuracy after the last task, means over tasks; NaN without predictions.
+
+    Their product is roughly the accuracy: they say whether classes are confused within a task or between tasks.
+    """
+    try:
+        arrays = load_predictions(run)
+        task_of = tasks_of_classes(run, arrays["class_names"])
+    except (OSError, ValueError):
+        return {"task_identification": math.nan, "within_task_accuracy": math.nan}
+    last, within = arrays["prediction"][-1], arrays["prediction_within_task"][-1]
+    identified, right = [], []
+    for task in np.unique(arrays["task"]):
+        items = (arrays["task"] == task) & (last >= 0)
+        if items.any():
+            identified.append(float((task_of[last[items]] == task).mean()))
+            right.append(float((within[items] == arrays["target"][items]).mean()))
+    if not identified:
+        return {"task_identification": math.nan, "within_task_accuracy": math.nan}
+    return {"task_identification": math.fsum(identified) / len(identified),
+            "within_task_accuracy": math.fsum(right) / len(right)}  # fmt: skip
+
+
+def tasks_of_classes(run: Run, class_names: np.ndarray) -> np.ndarray:
+    """Task of each class id. Shape [C]; raises ValueError for a class that the record's class order lacks."""
+    task_of = {name: task for task, names in enumerate(run.record["class_order"]) for name in names}
+    unknown = [str(name) for name in class_names if str(name) not in task_of]
+    if unknown:
+        raise ValueError(f"{run.folder / 'predictions.npz'}: class {unknown[0]!r} is not in the record's class order")
+    return np.array([task_of[str(name)] for name in class_names])
+
+
+def confusion(run: Run) -> tuple[np.ndarray, list[str]]:
+    """Counts [C, C] after the last task (row: target, column: prediction) and names, both in the order of learning."""
+    arrays = load_predictions(run)
+    names = [str(name) for name in arrays["class_names"]]
+    tasks = tasks_of_classes(run, arrays["class_names"])
+    order = np.argsort(tasks, kind="stable")
+    place = np.argsort(order)
+    counts = np.zeros((len(names), len(names)), dtype=np.int64)
+    last = arrays["prediction"][-1]
+    seen = last >= 0
+    np.add.at(counts, (place[arrays["target"][seen]], place[last[seen]]), 1)
+    return counts, [names[position] for position in order]

@@ -1,0 +1,186 @@
+"""A table in five formats: rich terminal text, Markdown, LaTeX with booktabs, CSV and JSON."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Callable
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from results.tables import Row, Section, Table
+
+UNITS = {"carried": "bytes", "live": "bytes", "total": "bytes"}
+
+
+def to_terminal(table: "Table", console: "Console | None" = None) -> None:
+    """Print to the terminal; split into accuracies and costs where one line is too narrow."""
+    from rich.console import Console
+    from rich.text import Text
+
+    # Piped output has no width: it must not be folded at 80.
+    console = console or Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(file=console.file, highlight=False, width=max(console.width, 200))
+    for section in table.sections:
+        for columns in _fitting(section, console.width):
+            console.print(_rich_table(section, columns))
+    for line in table.caption:
+        console.print(Text(line, style="dim"))
+    for line in table.notes:
+        console.print(Text(line, style="yellow"))
+
+
+def _fitting(section: "Section", width: int) -> list[list[int]]:
+    """Column positions, split into as few blocks as fit beside the row names."""
+    blocks: list[list[int]] = [[]]
+    start = max([len(row.name) for row in section.rows] + [6]) + max([len(row.n) for row in section.rows] + [1]) + 6
+    used = start
+    for position, (_, heading) in enumerate(section.headings):
+        cells = [len(row.entries[position].text) + 1 for row in section.rows]
+        needed = max([*cells, *(len(word) for word in heading.split())]) + 2
+        if used + needed > width and blocks[-1]:
+            blocks.append([])
+            used = start
+        blocks[-1].append(position)
+        used += needed
+    return blocks
+
+
+def _rich_table(section: "Section", columns: list[int]):
+    from rich import box
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    title = Text(section.title) if section.title else None
+    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), title=title, title_justify="left", pad_edge=False)
+    drawn.add_column("method", no_wrap=True)
+    drawn.add_column("n", justify="right", no_wrap=True)
+    for position in columns:
+        group, heading = section.headings[position]
+        # One word a line: the heading is as narrow as its column.
+        words = "\n".join(heading.replace(",", "").split())
+        drawn.add_column(Text(f"{group}\n{words}" if group else words), justify="right", no_wrap=True)
+    for bound, rows in groupby(section.rows, key=lambda row: row.bound):
+        if bound:
+            drawn.add_section()
+        for row in rows:
+            entries = [row.entries[position] for position in columns]
+            cells = [Text(f"{e.text}{'*' if e.best else ' '}", style="bold" if e.best else "") for e in entries]
+            drawn.add_row(Text(row.name), row.n, *cells)
+    return drawn
+
+
+def to_markdown(table: "Table") -> str:
+    """GitHub's Markdown: the caption above, a line of dots before the bounds."""
+    lines = [" ".join(_markdown(text) for text in table.caption), ""]
+    for section in table.sections:
+        if section.title:
+            lines += [f"**{_markdown(section.title)}**", ""]
+        headings = ["method", "n", *(_markdown(f"{group} {heading}".strip()) for group, heading in section.headings)]
+        lines += ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
+        for bound, rows in groupby(section.rows, key=lambda row: row.bound):
+            if bound:
+                lines.append("| *bounds* |" + " |" * (len(headings) - 1))
+            for row in rows:
+                texts = [f"**{_markdown(e.text)}**" if e.best else _markdown(e.text) for e in row.entries]
+                lines.append("| " + " | ".join([_markdown(row.name), row.n, *texts]) + " |")
+        lines.append("")
+    lines += [f"- {_markdown(note)}" for note in table.notes]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown(text: str) -> str:
+    for character in "\\|*_<>`[]":
+        text = text.replace(character, "\\" + character)
+    return " ".join(text.split())
+
+
+LATEX = {
+    "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "…": r"\ldots{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "|": r"\textbar{}", '"': r"\textquotedbl{}",
+}  # fmt: skip
+
+
+def _latex(text: str) -> str:
+    # What pdflatex cannot print is shown by its number rather than dropped.
+    return "".join(LATEX.get(c, c if c.isascii() and c.isprintable() else f"[U+{ord(c):04X}]") for c in text)
+
+
+def to_latex(table: "Table") -> str:
+    """A table environment for booktabs, compiled with `\\usepackage{booktabs}` and `\\usepackage[T1]{fontenc}`."""
+    parts = []
+    for section in table.sections:
+        n_columns = len(section.headings)
+        lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (n_columns + 1)}}}", r"\toprule"]
+        groups = [(group, len(list(members))) for group, members in groupby(section.headings, key=lambda h: h[0])]
+        if any(group for group, _ in groups):
+            spans = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{_latex(group)}}}" for group, width in groups)
+            lines.append(rf" & & {spans} \\")
+        lines += [" & ".join(["method", "$n$", *(_latex(h) for _, h in section.headings)]) + r" \\", r"\midrule"]
+        first = True
+        for bound, rows in groupby(section.rows, key=lambda row: row.bound):
+            if bound and not first:
+                lines.append(r"\midrule")
+            first = False
+            for row in rows:
+                texts = [rf"\textbf{{{_latex(e.text)}}}" if e.best else _latex(e.text) for e in row.entries]
+                lines.append(" & ".join([_latex(row.name), _latex(row.n), *texts]) + r" \\")
+        title = f"{section.title}. " if section.title else ""
+        text = _latex(title + " ".join([*table.caption, *(f"{note}." for note in table.notes)]))
+        lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{text}}}", r"\end{table}"]
+        parts.append("\n".join(lines))
+    return "% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}\n" + "\n\n".join(parts) + "\n"
+
+
+def to_csv(table: "Table") -> str:
+    """A line a cell: condition, method, bound, heading, n, asked, mean, half_width, text; shares from 0 to 1."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(["condition", "method", "bound", "quantity", "runs", "n", "mean", "half_width", "text"])
+    for section in table.sections:
+        for row in section.rows:
+            for cell in _cells(section, row):
+                # A name that a spreadsheet would take for a formula is kept as text.
+                writer.writerow([_cell_text(value) for value in cell.values()])
+    return out.getvalue()
+
+
+def _cells(section: "Section", row: "Row") -> list[dict]:
+    return [
+        {
+            "condition": group or section.title,
+            "method": row.name,
+            "bound": row.bound,
+            "quantity": heading,
+            "runs": row.n,
+            "n": entry.summary.n if entry.summary else 0,
+            "mean": _finite(entry.summary.mean) if entry.summary else None,
+            "half_width": _finite(entry.summary.half_width) if entry.summary else None,
+            "text": entry.text,
+        }
+        for (group, heading), entry in zip(section.headings, row.entries, strict=True)
+    ]
+
+
+def _finite(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def _cell_text(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
+
+
+def to_json(table: "Table") -> str:
+    """Cells as in the CSV, with caption and notes."""
+    cells = [cell for section in table.sections for row in section.rows for cell in _cells(section, row)]
+    return json.dumps({"caption": table.caption, "notes": table.notes, "cells": cells}, indent=1) + "\n"
+
+
+FORMATS: dict[str, Callable[["Table"], str]] = {
+    "markdown": to_markdown, "latex": to_latex, "csv": to_csv, "json": to_json,
+}  # fmt: skip
