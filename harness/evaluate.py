@@ -39,11 +39,12 @@ class Evaluation:
                 if len(part) == 0:
                     continue
                 logits = method.predict(source.take(part).clips).float().cpu()
-                self._check(method, logits, len(part))
+                self.check(method, logits, len(part))
                 self.prediction[after, part] = seen[logits[:, seen].argmax(-1)].numpy()
                 self.prediction_within_task[after, part] = own[logits[:, own].argmax(-1)].numpy()
 
-    def _check(self, method: Method, logits: torch.Tensor, n: int) -> None:
+    def check(self, method: Method, logits: torch.Tensor, n: int) -> None:
+        """ValueError for logits of another shape, FloatingPointError for nan."""
         expected = (n, self.stream.n_classes)
         if tuple(logits.shape) != expected:
             raise ValueError(

@@ -84,3 +84,28 @@ def write(folder: Path, record: dict[str, Any]) -> None:
     """Validate by results/record.schema.json and write record.json; a run is done once it is there."""
     validate(record)
     write_json(folder / "record.json", record)
+
+
+CIRCUMSTANCE = ("seconds", "git", "versions", "device", "precision_used", "deterministic", "restarts", "execution")
+
+
+def comparable(content: dict[str, Any]) -> dict[str, Any]:
+    """A record without what two equal runs may differ in."""
+    kept = {key: value for key, value in content.items() if key not in CIRCUMSTANCE}
+    kept["config"] = {key: value for key, value in content["config"].items() if key != "execution"}
+    kept["memory"] = {key: value for key, value in content["memory"].items() if key != "peak_process"}
+    return kept
+
+
+def differences(one: Any, other: Any, path: str = "record") -> list[str]:
+    """Places where two comparable records differ, with both values."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        found = [differences(one.get(k), other.get(k), f"{path}.{k}") for k in sorted({*one, *other})]
+        return [place for places in found for place in places]
+    if isinstance(one, list) and isinstance(other, list) and len(one) == len(other):
+        return [
+            place
+            for i, (a, b) in enumerate(zip(one, other, strict=True))
+            for place in differences(a, b, f"{path}[{i}]")
+        ]
+    return [] if one == other else [f"{path}: {one!r} and {other!r}"]

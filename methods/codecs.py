@@ -1,11 +1,13 @@
 """JPEG and H.264 as rehearsal codecs: bare payloads, with tables and parameter sets kept once for all clips."""
 
 import io
+from fractions import Fraction
 from typing import Any
 
 import av
 import numpy as np
 import torch
+from av.video.reformatter import VideoReformatter
 from PIL import Image
 from torch import Tensor
 
@@ -61,12 +63,13 @@ class H264:
             raise ValueError(f"er.quality={quality}: H.264 allows a crf of 0 to 51")
         self.header = b""
         self.encode(np.zeros(self.shape, np.uint8))
-        self._decoder = None
+        self._decoder: av.CodecContext | None = None
+        self._to_rgb = VideoReformatter()  # kept: a new one a frame costs more than the conversion
 
     def _encoder(self) -> av.CodecContext:
         context = av.CodecContext.create("libx264", "w")
         context.height, context.width = self.shape[1:3]
-        context.pix_fmt, context.time_base, context.framerate = "yuv420p", "1/25", 25
+        context.pix_fmt, context.time_base, context.framerate = "yuv420p", Fraction(1, 25), Fraction(25)
         context.thread_count = 1
         context.options = {"crf": str(self.quality), "preset": "medium", "g": str(self.shape[0])}
         return context
@@ -80,20 +83,24 @@ class H264:
             packets += context.encode(frame)
         packets += context.encode(None)
         units = [unit for packet in packets for unit in nal_units(bytes(packet))]
-        header = b"".join(START + u for u in units if u[0] & 31 in (7, 8))  # sequence and picture parameter sets
+        # Sequence and picture parameter sets; they are repeated at each key frame.
+        header = b"".join(START + unit for unit in dict.fromkeys(u for u in units if u[0] & 31 in (7, 8)))
         if self.header and header != self.header:
             raise RuntimeError("this H.264 encoder writes other parameter sets for other clips: they cannot be shared")
         self.header = header
         return b"".join(START + u for u in units if u[0] & 31 in (1, 5))  # slices; not the encoder's messages (6)
 
     def decode(self, payloads: list[bytes]) -> np.ndarray:
-        clips = []
+        if self._decoder is None:  # one for all clips: opening one takes longer than a small clip
+            self._decoder = av.CodecContext.create("h264", "r")
+            self._decoder.thread_count = 1
+        context, clips = self._decoder, []
         for payload in payloads:
-            context = av.CodecContext.create("h264", "r")
-            context.thread_count = 1
-            packets = context.parse(self.header + payload) + context.parse(None)
+            slices = [self.header, *(START + unit for unit in nal_units(payload))]  # one slice a frame
+            packets = [av.Packet(slices[0] + slices[1]), *map(av.Packet, slices[2:])]
             frames = [frame for packet in packets for frame in context.decode(packet)] + context.decode(None)
-            pictures = [frame.to_ndarray(format="rgb24") for frame in frames]
+            context.flush_buffers()
+            pictures = [self._to_rgb.reformat(frame, format="rgb24").to_ndarray() for frame in frames]
             if len(pictures) != self.shape[0]:
                 raise RuntimeError(f"a stored clip of {self.shape[0]} frames decodes to {len(pictures)}")
             clips.append(np.stack(pictures))

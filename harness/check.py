@@ -1,0 +1,209 @@
+"""A user's method against the contract: `python -m harness.check plugins=[my_method.py] method=mine`.
+
+Runs it on a tiny stream of three experiences: the table of phases, predictions, live modules, saved state in new
+processes, a kill and a continuation, the byte budget. Says what is wrong in words; exit code 1 then.
+"""
+
+import copy
+import multiprocessing
+import os
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness import check_packages
+
+HELP = """usage: python -m harness.check [plugins=[my_method.py]] method=NAME[,NAME...] [NAME.setting=value ...]
+
+Checks methods against the contract on a tiny stream (about a minute each): phases, predictions, live modules,
+strict state (a new process an experience), kill and continue, budget."""
+
+TINY = ["preset=smoke", "benchmark.tasks=3", "memory.budget=260kB", "classifier.steps=6", "compressor.steps=6"]
+
+
+def main(words: list[str]) -> int:
+    """Check each method; 0 where all pass."""
+    if not words or words[0] in ("--help", "-h"):
+        print(HELP)
+        return 0 if words else 2
+    check_packages()
+    from harness.compose import request  # imports Hydra and torch: not for --help
+
+    try:
+        named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("method=")]
+        if not named:
+            raise ValueError("method=NAME is missing: which method is to be checked?")
+        others = [word for word in words if not word.startswith("method=")]
+        runs = request([f"methods=[{','.join(named)}]", *TINY, *others]).runs
+    except ValueError as error:
+        print(f"harness.check: {error}", file=sys.stderr)
+        return 2
+    failed = 0
+    for config in runs.values():
+        failed += not check(config)
+    return 1 if failed else 0
+
+
+def check(config: dict[str, Any]) -> bool:
+    """All checks of one method; prints a line each. True where all pass."""
+    name, passed = config["method"]["name"], True
+    print(f"{name}:")
+    with tempfile.TemporaryDirectory(prefix="check-") as scratch:
+        reference: dict[str, Any] = {}
+        steps: list[tuple[str, Callable[[], None]]] = [
+            (
+                "contract: phases, predictions, live modules, budget",
+                lambda: _contract(config, Path(scratch), reference),
+            ),
+            ("strict state: a new process for each experience", lambda: _strict(config, Path(scratch), reference)),
+            ("kill and continue", lambda: _killed(config, Path(scratch), reference)),
+        ]
+        for what, step in steps:
+            try:
+                step()
+            except Exception as error:  # a user's method may raise anything; the check goes on and says it
+                passed = False
+                print(f"  FAILED  {what}: {type(error).__name__}: {error}")
+                if config["execution"]["debug"]:
+                    raise
+                if not reference:
+                    break
+            else:
+                print(f"  ok      {what}")
+    return passed
+
+
+def _folder(scratch: Path, name: str) -> Path:
+    folder = scratch / name
+    folder.mkdir()
+    return folder
+
+
+def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+    from harness.train import Run
+
+    torch.set_num_threads(config["execution"]["threads"])
+    with torch.random.fork_rng():
+        run = Run(config, _folder(scratch, "reference"))
+        method, touched = run.method, Touched(run.method)
+        first = run.experiences()[0]
+        before = _digest(method.state())
+        names = [[phase.name for phase in method.phases(first)] for _ in range(2)]
+        if names[0] != names[1] or _digest(method.state()) != before:
+            raise ValueError("phases(experience) is not pure: calling it changed its answer or the method's state")
+        if not names[0]:
+            raise ValueError("phases(experience) gave no phase for the first experience")
+        while run.position["experience"] < len(run.experiences()):
+            run.next_experience()
+            touched.look()
+            if run.position["experience"] == 2 or method.joint:
+                _live_is_used(method, touched)
+        _predicts_without_learning(run)
+        touched.stop()
+        reference.update(run.finish())
+
+
+class Touched:
+    """Which live modules `predict` ran or training changed."""
+
+    def __init__(self, method: Any):
+        self.method, self.names = method, set()
+        self.before = {name: _digest(module.state_dict()) for name, module in method.live().items()}
+        self.hooks = [
+            part.register_forward_hook(lambda *_, name=name: self.names.add(name))
+            for name, module in method.live().items()
+            for part in module.modules()
+        ]
+
+    def look(self) -> None:
+        for name, module in self.method.live().items():
+            digest = _digest(module.state_dict())
+            if self.before.setdefault(name, digest) != digest:
+                self.names.add(name)
+
+    def stop(self) -> None:
+        for hook in self.hooks:
+            hook.remove()
+
+
+def _live_is_used(method: Any, touched: Touched) -> None:
+    idle = sorted(set(method.live()) - touched.names)
+    if idle:
+        raise ValueError(
+            f"live() names {', '.join(idle)}, which neither predict nor training touched over two experiences: "
+            "that is memory carried, not the live model (set `carried = True` on the module)"
+        )
+
+
+def _predicts_without_learning(run: Any) -> None:
+    clips = run.context.clips(run.context.items()[0]).take(np.arange(4)).clips
+    before = _digest(run.method.state())
+    logits = run.method.predict(clips)
+    run.evaluation.check(run.method, logits, len(clips))
+    if _digest(run.method.state()) != before:
+        raise ValueError("predict(clips) changes the method's state")
+
+
+def _digest(state: Any) -> Any:
+    """A copy of a state that can be compared: tensors as bytes."""
+    if isinstance(state, torch.Tensor):
+        return (str(state.dtype), tuple(state.shape), state.detach().cpu().contiguous().view(-1).numpy().tobytes())
+    if isinstance(state, dict):
+        return {key: _digest(value) for key, value in state.items()}
+    if isinstance(state, list | tuple):
+        return [_digest(value) for value in state]
+    return copy.copy(state)
+
+
+def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+    from harness.train import run
+
+    strict = {**config, "execution": {**config["execution"], "strict_state": True}}
+    _same(run(strict, _folder(scratch, "strict")), reference)
+
+
+def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+    """SIGKILL a run in its second experience, then continue it."""
+    from harness.train import run
+
+    folder = _folder(scratch, "killed")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["harness.train"])
+    process = context.Process(target=_stop_after_first_boundary, args=(config, folder))
+    process.start()
+    process.join()
+    if process.exitcode != -signal.SIGKILL:
+        raise RuntimeError(f"the run to be killed ended by itself with exit code {process.exitcode}")
+    _same(run(config, folder), reference)
+
+
+def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
+    from harness.train import run
+
+    def kill(position: dict[str, Any]) -> None:
+        last = position["experience"] == position["n_experiences"] - 1
+        if position["experience"] >= 1 and (position["step"] >= 3 or last):
+            time.sleep(0.01)
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    run(config, folder, kill)
+
+
+def _same(record: dict[str, Any], reference: dict[str, Any]) -> None:
+    from harness.record import comparable, differences
+
+    found = differences(comparable(record), comparable(reference))
+    if found:
+        more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
+        raise ValueError("the record is not that of the run left alone: " + "; ".join(found[:3]) + more)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
