@@ -1,0 +1,74 @@
+"""The clip table: one row a clip, the only place that knows files, times, labels and splits."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+SPLITS = ("train", "valid", "test", "pretrain")
+FIXED = ("sample_id", "file", "start", "stop", "split", "group")
+
+
+@dataclass(frozen=True)
+class ClipTable:
+    """Clips sorted by sample id; the row number is the integer sample id that batches carry.
+
+    frame: columns sample_id (unique), file (relative to `root`), start and stop in seconds, split (train, valid,
+    test, pretrain), group (clips of one group never stand on both sides of train and valid or test), one text
+    column a label, and optionally block (classes of one block share a task as far as the number of tasks allows).
+    """
+
+    frame: pd.DataFrame
+    root: Path
+    labels: tuple[str, ...]
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame, root: Path, labels: tuple[str, ...]) -> "ClipTable":
+        """A checked and sorted table out of rows in any order; ValueError names what is wrong."""
+        columns = [*FIXED, *labels, *(["block"] if "block" in frame else [])]
+        missing = [name for name in columns if name not in frame]
+        if missing:
+            raise ValueError(f"clip table lacks the columns {', '.join(missing)} (it has: {', '.join(frame)})")
+        frame = frame[columns].sort_values("sample_id", kind="stable").reset_index(drop=True)
+        for name in ("sample_id", "file", "split", "group", *labels):
+            if frame[name].isna().any():
+                raise ValueError(f"clip table: empty {name} in {int(frame[name].isna().sum())} rows")
+            frame[name] = frame[name].astype(str)
+        frame = frame.astype({"start": float, "stop": float})
+        if "block" in frame:
+            frame["block"] = frame["block"].astype("int64")
+        twice = frame["sample_id"][frame["sample_id"].duplicated()]
+        if len(twice):
+            raise ValueError(f"clip table: sample_id {twice.iloc[0]!r} occurs more than once")
+        odd = sorted(set(frame["split"]) - set(SPLITS))
+        if odd:
+            raise ValueError(f"clip table: unknown split {odd[0]!r} (allowed: {', '.join(SPLITS)})")
+        wrong = frame[~((frame["start"] >= 0) & (frame["stop"] > frame["start"]))]
+        if len(wrong):
+            row = wrong.iloc[0]
+            raise ValueError(f"clip table: {row.sample_id!r} starts at {row.start} s and stops at {row.stop} s")
+        return cls(frame, Path(root), tuple(labels))
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    @cached_property
+    def hash(self) -> str:
+        """sha256 (hex) over labels, columns and rows; where the videos lie is not part of it."""
+        digest = hashlib.sha256(json.dumps({"labels": list(self.labels), "rows": len(self)}).encode())
+        for name in self.frame.columns:
+            digest.update(json.dumps([name, self.frame[name].tolist()], ensure_ascii=True).encode())
+        return digest.hexdigest()
+
+    def write_csv(self, path: Path) -> None:
+        """Write the rows as an annotation CSV."""
+        self.frame.to_csv(path, index=False)
+
+
+def read_csv(path: Path, root: Path, labels: tuple[str, ...]) -> ClipTable:
+    """The clip table of an annotation CSV with the columns of `ClipTable`; times in seconds."""
+    text = {name: str for name in ("sample_id", "file", "split", "group", *labels)}
+    return ClipTable.of(pd.read_csv(path, dtype=text, keep_default_na=False, na_values=[""]), root, labels)

@@ -1,0 +1,87 @@
+"""Named protocols: fixed, versioned rules of a comparison, each with its one primary metric."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from benchmarks import parse, unknown
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """A rule of comparison; `options` are the benchmark's options that it fixes. str() gives `name/vN`."""
+
+    name: str
+    version: int
+    benchmark: str
+    label: str
+    tasks: int
+    budget: str
+    primary: str
+    rule: str
+    pretraining: str
+    options: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        return f"{self.name}/v{self.version}"
+
+    def hash(self, table_hash: str) -> str:
+        """12 hex digits over the rule and the clip table; the budget may be varied and is not part of it."""
+        rule = {key: value for key, value in asdict(self).items() if key != "budget"}
+        text = json.dumps({"rule": rule, "clips": table_hash}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+_DIGITS_RULE = (
+    "class-incremental, one head, no task id; blocks of four actions in the order of order_seed; validation and test "
+    "hold digit images that training never shows"
+)
+_DIGITS_PRETRAINING = "20 other digit-motion pairs on three spare background families, 20 clips each, training images"
+
+
+def _moving_digits(tasks: int, actions: int, budget: str) -> Protocol:
+    return Protocol(
+        name=f"moving-digits-{tasks}",
+        version=1,
+        benchmark="moving_digits",
+        label="action",
+        tasks=tasks,
+        budget=budget,
+        primary="final_accuracy",
+        rule=_DIGITS_RULE,
+        pretraining=_DIGITS_PRETRAINING,
+        options={"actions": actions, "clips_per_class": 100, "leak": 0.0, "data_seed": 0},
+    )
+
+
+PROTOCOLS: dict[str, Protocol] = {
+    str(protocol): protocol
+    for protocol in (
+        _moving_digits(tasks=10, actions=40, budget="700kB"),
+        _moving_digits(tasks=5, actions=20, budget="400kB"),
+    )
+}
+DEFAULT = "moving-digits-10/v1"
+
+
+def find(name: str) -> Protocol:
+    """The protocol called `name`, with or without its version (then the newest); ValueError names the nearest."""
+    if name in PROTOCOLS:
+        return PROTOCOLS[name]
+    versions = [protocol for protocol in PROTOCOLS.values() if protocol.name == name]
+    if versions:
+        return max(versions, key=lambda protocol: protocol.version)
+    raise ValueError(unknown("protocol", name, PROTOCOLS))
+
+
+def identify(benchmark: str, label: str, tasks: int, options: Mapping[str, Any]) -> str:
+    """The id of the protocol that these choices are, or 'custom'; options left out have their defaults."""
+    settings = asdict(parse(benchmark, {**options, "tasks": tasks}))
+    for name, protocol in PROTOCOLS.items():
+        fixed = {**protocol.options, "tasks": protocol.tasks}
+        same = all(settings.get(key) == value for key, value in fixed.items())
+        if same and (protocol.benchmark, protocol.label) == (benchmark, label):
+            return name
+    return "custom"

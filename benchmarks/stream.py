@@ -1,0 +1,164 @@
+"""A stream of experiences: which classes come when, as rows of the clip table; no pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from benchmarks import unknown
+from benchmarks.clips import ClipTable
+from benchmarks.randomness import generator
+
+SETTINGS = ("scratch", "pretrained")
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One task of one split; attribute names are Avalanche's.
+
+    indices: int64 rows of the clip table, ascending; targets: int64 class ids of the same rows.
+    current_experience is -1 for pre-training, whose targets index `Stream.pretraining_classes`.
+    """
+
+    current_experience: int
+    classes_in_this_experience: tuple[int, ...]
+    classes_seen_so_far: tuple[int, ...]
+    indices: np.ndarray
+    targets: np.ndarray
+    is_pretraining: bool = False
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Experiences of one label in one class order; a class id is the position of its name in `classes` (sorted)."""
+
+    label: str
+    classes: tuple[str, ...]
+    class_order: tuple[tuple[int, ...], ...]
+    train_stream: tuple[Experience, ...]
+    valid_stream: tuple[Experience, ...]
+    test_stream: tuple[Experience, ...]
+    pretraining: Experience | None
+    pretraining_classes: tuple[str, ...]
+    notes: tuple[str, ...]
+
+    @property
+    def n_experiences(self) -> int:
+        return len(self.class_order)
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.classes)
+
+
+def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, setting: str = "scratch") -> Stream:
+    """Cut the classes of `label` into `n_tasks` disjoint experiences in the order of `order_seed`.
+
+    Where every class of the label lies in one block of the table, blocks are permuted and kept whole as long as there
+    are no more tasks than blocks; else classes are permuted. Sizes that do not divide are spread: the first tasks are
+    one larger. Every class that can be trained is in exactly one experience; what is odd is said in `notes`.
+    Raises ValueError for an unknown label or setting, and for a number of tasks that the classes cannot fill.
+    """
+    _check(table, label, n_tasks, order_seed, setting)
+    streamed = table.frame[table.frame["split"] != "pretrain"]
+    trained = streamed.loc[streamed["split"] == "train", label]
+    classes = tuple(sorted(set(trained)))
+    if n_tasks > len(classes):
+        raise ValueError(
+            f"{n_tasks} tasks asked for, but label {label!r} has {len(classes)} classes: at most {len(classes)} tasks"
+        )
+    order = _order(streamed, label, classes, n_tasks, order_seed)
+    pretraining, pretraining_classes = _pretraining(table, label) if setting == "pretrained" else (None, ())
+    return Stream(
+        label,
+        classes,
+        order,
+        *(_experiences(table, label, classes, order, split) for split in ("train", "valid", "test")),
+        pretraining,
+        pretraining_classes,
+        _notes(streamed, label, classes, order),
+    )
+
+
+def _check(table: ClipTable, label: str, n_tasks: int, order_seed: int, setting: str) -> None:
+    for what, given, allowed in (("label", label, table.labels), ("setting", setting, SETTINGS)):
+        if given not in allowed:
+            raise ValueError(unknown(what, given, allowed))
+    for what, number, least in (("tasks", n_tasks, 1), ("order_seed", order_seed, 0)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < least:
+            raise ValueError(f"{what} must be a whole number of at least {least}, not {number!r}")
+
+
+def _order(streamed, label: str, classes: Sequence[str], n_tasks: int, order_seed: int) -> tuple[tuple[int, ...], ...]:
+    rng = generator("class order", int(order_seed))
+    blocks = _blocks(streamed, label, classes)
+    if blocks is None:
+        blocks = [[each] for each in range(len(classes))]
+    laid = [blocks[i] for i in rng.permutation(len(blocks))]
+    units = [[block[i] for i in rng.permutation(len(block))] for block in laid]
+    if n_tasks > len(units):
+        units = [[each] for block in units for each in block]
+    sizes = [len(units) // n_tasks + (task < len(units) % n_tasks) for task in range(n_tasks)]
+    bounds = np.cumsum([0, *sizes])
+    return tuple(tuple(each for unit in units[low:high] for each in unit) for low, high in pairwise(bounds))
+
+
+def _blocks(streamed, label: str, classes: Sequence[str]) -> list[list[int]] | None:
+    """Class ids by block, or None where there are no blocks or a class lies in more than one."""
+    if "block" not in streamed:
+        return None
+    pairs = streamed[[label, "block"]].drop_duplicates()
+    pairs = pairs[pairs[label].isin(classes)]
+    if pairs[label].duplicated().any():
+        return None
+    ids = {name: number for number, name in enumerate(classes)}
+    return [sorted(ids[name] for name in part[label]) for _, part in pairs.groupby("block", sort=True)]
+
+
+def _experiences(table, label, classes, order, split: str) -> tuple[Experience, ...]:
+    rows = np.flatnonzero((table.frame["split"] == split).to_numpy())
+    ids = {name: number for number, name in enumerate(classes)}
+    target = np.array([ids.get(name, -1) for name in table.frame[label].to_numpy()[rows]], dtype=np.int64)
+    experiences, seen = [], ()
+    for task, members in enumerate(order):
+        seen += members
+        mine = np.isin(target, members)
+        experiences.append(Experience(task, members, seen, rows[mine].astype(np.int64), target[mine]))
+    return tuple(experiences)
+
+
+def _pretraining(table: ClipTable, label: str) -> tuple[Experience, tuple[str, ...]]:
+    rows = np.flatnonzero((table.frame["split"] == "pretrain").to_numpy()).astype(np.int64)
+    if not len(rows):
+        raise ValueError("setting 'pretrained' needs clips of the split 'pretrain', and this benchmark has none")
+    names = table.frame[label].to_numpy()[rows]
+    classes = tuple(sorted(set(names)))
+    targets = np.searchsorted(np.array(classes), names.astype(str)).astype(np.int64)
+    every = tuple(range(len(classes)))
+    return Experience(-1, every, every, rows, targets, is_pretraining=True), classes
+
+
+def _notes(streamed, label: str, classes: Sequence[str], order: Sequence[Sequence[int]]) -> tuple[str, ...]:
+    notes = []
+    sizes = [len(members) for members in order]
+    if len(set(sizes)) > 1:
+        listed = ", ".join(map(str, sizes))
+        notes.append(f"{len(classes)} classes do not divide evenly by {len(order)} tasks: {listed} classes a task")
+    if "block" in streamed:
+        held = [streamed.loc[streamed[label].isin([classes[i] for i in m]), "block"].nunique() for m in order]
+        if max(held) > 1:
+            notes.append(
+                f"a task holds up to {max(held)} of the {streamed['block'].nunique()} blocks, so it mixes what is "
+                "otherwise peculiar to a block (on moving digits: background family, hue and polarity)"
+            )
+    for split in ("valid", "test"):
+        have = set(streamed.loc[streamed["split"] == split, label])
+        notes += _names(f"have {split} but no train clips and are not streamed", sorted(have - set(classes)))
+        notes += _names(f"have train but no {split} clips", sorted(set(classes) - have))
+    return tuple(notes)
+
+
+def _names(what: str, names: Sequence[str]) -> list[str]:
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return [f"{len(names)} classes {what}: {shown}"] if names else []
