@@ -1,6 +1,7 @@
 """The command line of the results room: out folders, then `key=value`, in the grammar of `harness.run`."""
 
 import difflib
+import os
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -78,6 +79,9 @@ def command(name: str, about: str, options: dict[str, Option], run: Callable[...
     try:
         outs, values = parse(argv, options)
         return run(outs, **values)
+    except BrokenPipeError:  # the reader, such as head, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, OSError) as error:
         print(f"{name.rpartition('.')[2]}: {error}", file=sys.stderr)
         return 2

@@ -73,7 +73,7 @@ class Loaded:
     def cell_frame(self) -> "pd.DataFrame":
         """A row a measured cell of the accuracy matrix: after (experience), task, accuracy, count."""
         return self._frame(
-            {"after": i, "task": j, "accuracy": value, "count": run.record["counts"][i][j]}
+            {"run_id": run.run_id, "after": i, "task": j, "accuracy": value, "count": run.record["counts"][i][j]}
             for run in self.done
             for i, row in enumerate(run.record["accuracy"])
             for j, value in enumerate(row)
@@ -83,7 +83,14 @@ class Loaded:
     def class_frame(self) -> "pd.DataFrame":
         """A row a class and experience: class, task, after, accuracy, count."""
         return self._frame(
-            {"class": name, "task": task, "after": i, "accuracy": value, "count": run.record["classes"].get(name)}
+            {
+                "run_id": run.run_id,
+                "class": name,
+                "task": task,
+                "after": i,
+                "accuracy": value,
+                "count": run.record["classes"].get(name),
+            }
             for run in self.done
             for task, names in enumerate(run.record["class_order"])
             for name in names
@@ -95,6 +102,7 @@ class Loaded:
         """A row a phase: steps, samples, seconds over the whole run."""
         return self._frame(
             {
+                "run_id": run.run_id,
                 "phase": phase,
                 "steps": run.record["work"]["steps"].get(phase, 0),
                 "samples": run.record["work"]["samples"].get(phase, 0),
@@ -107,7 +115,12 @@ class Loaded:
     def holder_frame(self) -> "pd.DataFrame":
         """A row a holder and moment: experience, phase, at, holder, bytes."""
         return self._frame(
-            {"experience": row["experience"], "phase": row["phase"], "at": row["at"], "holder": holder, "bytes": size}
+            {
+                "run_id": run.run_id,
+                **{key: row[key] for key in ("experience", "phase", "at")},
+                "holder": holder,
+                "bytes": size,
+            }
             for run in self.done
             for row in run.record["memory"]["per_experience"]
             for holder, size in row["holders"].items()
@@ -116,7 +129,7 @@ class Loaded:
     def drift_frame(self) -> "pd.DataFrame":
         """A row a measure and experience: measure, experience, value."""
         return self._frame(
-            {"measure": measure, "experience": i, "value": value}
+            {"run_id": run.run_id, "measure": measure, "experience": i, "value": value}
             for run in self.done
             for measure, values in (run.record["drift"] or {}).items()
             for i, value in enumerate(values or ())

@@ -6,6 +6,7 @@ decide a result). Every other key that differs becomes part of a row's name or a
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,31 +82,54 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
 
 def pool(loaded: Loaded, mixed: bool = False) -> Pooled:
     """Sort runs into cells; raises ValueError where a cell mixes sources, devices or precisions unless `mixed`."""
+    bounds = {run.method for run in loaded.done if run.record["bound"]}
     placed = [run for run in loaded.runs if run.config is not None]
-    flats = {run.run_id: _flat(run) for run in placed}
+    flats = {run.run_id: _flat(run, run.method in bounds) for run in placed}
     row_keys, column_keys = _split_keys(placed, flats)
     cells: dict[tuple, Cell] = {}
-    for run in placed:
+    known: list[tuple] = []
+    for run in sorted(placed, key=lambda run: run.method in bounds):
         flat = flats[run.run_id]
         row = (run.method, *(show(key, flat[key]) for key in row_keys.get(run.method, ()) if key in flat))
-        condition = tuple((key, value_text(key, flat.get(key, "null"))) for key in column_keys)
-        cell = cells.setdefault((row, condition), Cell(row, condition))
-        (cell.done if run.state == "done" else cell.absent).append(run)
+        condition = tuple((key, value_text(key, flat[key]) if key in flat else None) for key in column_keys)
+        for place in _places(condition, known):
+            _add(cells.setdefault((row, place), Cell(row, place, run.method in bounds)), run)
     unplaced = _place_unknown(loaded, cells)
-    bounds = {run.method for run in loaded.done if run.record["bound"]}
-    for cell in cells.values():
-        cell.bound = cell.row[0] in bounds
     mixtures = [text for cell in cells.values() for text in _mixtures(cell)]
     if mixtures and not mixed:
         raise ValueError(f"{mixtures[0]}; mixed=true pools them all the same, rerun=changed makes old runs anew")
     order = {name: position for position, name in enumerate(loaded.methods)}
     rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in bounds, order.get(row[0], len(order)), row))
-    conditions = tuple(dict.fromkeys(sorted((c for _, c in cells if c is not None), key=_natural)))
+    conditions = _in_order(list(dict.fromkeys(condition for _, condition in cells if condition is not None)))
     return Pooled(cells, tuple(rows), conditions, tuple(unplaced), tuple(mixtures))
 
 
-def _flat(run: Run) -> dict[str, str]:
+def _places(condition: tuple, known: list[tuple]) -> list[tuple]:
+    """The columns of a run: its own, or, where a bound has no budget, every column that agrees in all else."""
+    if all(text is not None for _, text in condition):
+        if condition not in known:
+            known.append(condition)
+        return [condition]
+    agreeing = [
+        other for other in known
+        if all(text in (None, value) for (_, text), (_, value) in zip(condition, other, strict=True))
+    ]  # fmt: skip
+    return agreeing or [tuple((key, "none" if text is None else text) for key, text in condition)]
+
+
+def _add(cell: Cell, run: Run) -> None:
+    """A bound asked for at several budgets is the same run several times: it counts once a seed."""
+    twins = [r for r in cell.done if (r.order_seed, r.seed) == (run.order_seed, run.seed)] if cell.bound else []
+    if not twins:
+        (cell.done if run.state == "done" else cell.absent).append(run)
+        if cell.bound and run.state == "done":
+            cell.absent = [r for r in cell.absent if (r.order_seed, r.seed) != (run.order_seed, run.seed)]
+
+
+def _flat(run: Run, bound: bool) -> dict[str, str]:
     flat = flatten(run.config)
+    if bound:  # a bound keeps to no budget: what was asked for the others does not tell its runs apart
+        flat = {key: text for key, text in flat.items() if not key.startswith("memory.")}
     if run.record is not None:
         flat["clip_table"] = json.dumps(run.record["clip_table_hash"][:12])
     return flat
@@ -120,8 +144,10 @@ def _split_keys(runs: Sequence[Run], flats: Mapping[str, dict[str, str]]) -> tup
 
     def differs(group: Sequence[dict[str, str]], key: str) -> bool:
         return len({flat[key] for flat in group if key in flat}) > 1 or (
-            # The clip table of a run without a record is unknown, not different.
-            key != "clip_table" and any(key in flat for flat in group) and not all(key in flat for flat in group)
+            # The clip table of a run without a record is unknown, and bounds have no budget: that is no difference.
+            not key.startswith(("clip_table", "memory."))
+            and any(key in flat for flat in group)
+            and not all(key in flat for flat in group)
         )
 
     shared = [key for key in keys if not key.startswith("method.")]
@@ -134,14 +160,15 @@ def _split_keys(runs: Sequence[Run], flats: Mapping[str, dict[str, str]]) -> tup
         # with the commonest value needs no mention of it.
         apart = [key for key in shared if key not in columns and differs(list(flats.values()), key)]
         apart = [key for key in apart if key != "clip_table" and not any(differs(g, key) for g in by_method.values())]
-        apart = [key for key in apart if group[0].get(key) != _commonest(key, by_method)]
+        apart = [key for key in apart if group[0].get(key) not in (None, _commonest(key, by_method))]
         rows[method] = _needed(sorted(own), group) + sorted(apart)
     return rows, columns
 
 
 def _commonest(key: str, by_method: Mapping[str, Sequence[Mapping[str, str]]]) -> str | None:
-    values = [group[0].get(key) for group in by_method.values()]
-    return max(values, key=values.count)
+    """The value that most methods have; None where no value leads, so that every method says its own."""
+    counted = Counter(group[0].get(key) for group in by_method.values()).most_common(2)
+    return counted[0][0] if len(counted) == 1 or counted[0][1] > counted[1][1] else None
 
 
 def _needed(keys: Sequence[str], flats: Sequence[Mapping[str, str]]) -> list[str]:
@@ -159,17 +186,22 @@ def _rank(key: str) -> tuple[int, str]:
     return (SHOWN_FIRST.index(key) if key in SHOWN_FIRST else len(SHOWN_FIRST) + (key == "clip_table"), key)
 
 
-def _natural(condition: Sequence[tuple[str, str]]) -> list[tuple[int, float, str]]:
-    """Conditions in the order a reader expects: numbers and bytes by size."""
-    units = {"B": 1, "kB": 1e3, "MB": 1e6, "GB": 1e9, "TB": 1e12}
-    keyed = []
-    for _, text in condition:
+def _in_order(conditions: Sequence[tuple]) -> tuple[tuple, ...]:
+    """Conditions as a reader expects them: numbers and bytes by size, words in the order of asking."""
+    units = {"": 1.0, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
+    asked: dict[str, int] = {}
+    for condition in conditions:
+        for _, text in condition:
+            asked.setdefault(text, len(asked))
+
+    def place(text: str) -> tuple[int, float]:
         number, _, unit = text.partition(" ")
         try:
-            keyed.append((0, float(number) * units.get(unit, 1), text))
-        except ValueError:
-            keyed.append((1, 0.0, text))
-    return keyed
+            return (0, float(number) * units[unit])
+        except (ValueError, KeyError):
+            return (1, asked[text])
+
+    return tuple(sorted(conditions, key=lambda condition: [place(text) for _, text in condition]))
 
 
 def _place_unknown(loaded: Loaded, cells: dict[tuple, Cell]) -> list[Run]:

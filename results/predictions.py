@@ -17,11 +17,12 @@ def load_predictions(run: Run) -> dict[str, np.ndarray]:
 
     Raises ValueError with one line where the file does not fit the record, OSError where there is none.
     """
-    return dict(_load(run.folder / "predictions.npz", len(run.record["accuracy"])))
+    path = run.folder / "predictions.npz"
+    return dict(_load(path, path.stat().st_mtime_ns, len(run.record["accuracy"])))
 
 
 @lru_cache(maxsize=64)
-def _load(path: Path, n_experiences: int) -> tuple[tuple[str, np.ndarray], ...]:
+def _load(path: Path, changed: int, n_experiences: int) -> tuple[tuple[str, np.ndarray], ...]:
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file.files]

@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table as RichTable
 
-    from results.tables import Row, Section, Table
-
-UNITS = {"carried": "bytes", "live": "bytes", "total": "bytes"}
+    from results.tables import Heading, Row, Section, Table
 
 
 def to_terminal(table: "Table", console: "Console | None" = None) -> None:
@@ -21,54 +20,61 @@ def to_terminal(table: "Table", console: "Console | None" = None) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    # Piped output has no width: it must not be folded at 80.
     console = console or Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(file=console.file, highlight=False, width=max(console.width, 200))
+    if not console.is_terminal:  # piped output has no width: it must not be folded at 80
+        console = Console(file=console.file, highlight=False, width=1000)
     for section in table.sections:
         for columns in _fitting(section, console.width):
             console.print(_rich_table(section, columns))
-    for line in table.caption:
-        console.print(Text(line, style="dim"))
-    for line in table.notes:
-        console.print(Text(line, style="yellow"))
+    for lines, style in ((table.caption, "dim"), (table.notes, "yellow")):
+        for line in lines:
+            console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
 
 
 def _fitting(section: "Section", width: int) -> list[list[int]]:
-    """Column positions, split into as few blocks as fit beside the row names."""
-    blocks: list[list[int]] = [[]]
+    """Column positions, split into as few blocks as fit beside the row names; costs begin a block of their own."""
     start = max([len(row.name) for row in section.rows] + [6]) + max([len(row.n) for row in section.rows] + [1]) + 6
+    needed = [
+        2 + max(len(word) for word in [*_words(heading), *(row.entries[i].text + " " for row in section.rows)])
+        for i, heading in enumerate(section.headings)
+    ]
+    if start + sum(needed) <= width:
+        return [list(range(len(needed)))]
+    blocks: list[list[int]] = []
     used = start
-    for position, (_, heading) in enumerate(section.headings):
-        cells = [len(row.entries[position].text) + 1 for row in section.rows]
-        needed = max([*cells, *(len(word) for word in heading.split())]) + 2
-        if used + needed > width and blocks[-1]:
+    for i, heading in enumerate(section.headings):
+        cost_begins = i and heading.kind == "bytes" and section.headings[i - 1].kind == "share"
+        if not blocks or used + needed[i] > width or cost_begins:
             blocks.append([])
             used = start
-        blocks[-1].append(position)
-        used += needed
+        blocks[-1].append(i)
+        used += needed[i]
     return blocks
 
 
-def _rich_table(section: "Section", columns: list[int]):
-    from rich import box
+def _words(heading: "Heading") -> list[str]:
+    """The lines of a heading: one condition or word each, so that it is as narrow as its column."""
+    return [*filter(None, heading.group.split(", ")), *heading.text.replace(",", "").split()]
+
+
+def _rich_table(section: "Section", columns: list[int]) -> "RichTable":
+    from rich.box import Box
     from rich.table import Table as RichTable
     from rich.text import Text
 
+    # Lines under the headings and between sections only.
+    rules = Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
     title = Text(section.title) if section.title else None
-    drawn = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1), title=title, title_justify="left", pad_edge=False)
-    drawn.add_column("method", no_wrap=True)
+    drawn = RichTable(box=rules, padding=(0, 1), title=title, title_justify="left", pad_edge=False)
+    drawn.add_column("method", no_wrap=True, vertical="bottom")
     drawn.add_column("n", justify="right", no_wrap=True)
-    for position in columns:
-        group, heading = section.headings[position]
-        # One word a line: the heading is as narrow as its column.
-        words = "\n".join(heading.replace(",", "").split())
-        drawn.add_column(Text(f"{group}\n{words}" if group else words), justify="right", no_wrap=True)
+    for i in columns:
+        drawn.add_column(Text("\n".join(_words(section.headings[i]))), justify="right", no_wrap=True)
     for bound, rows in groupby(section.rows, key=lambda row: row.bound):
         if bound:
             drawn.add_section()
         for row in rows:
-            entries = [row.entries[position] for position in columns]
+            entries = [row.entries[i] for i in columns]
             cells = [Text(f"{e.text}{'*' if e.best else ' '}", style="bold" if e.best else "") for e in entries]
             drawn.add_row(Text(row.name), row.n, *cells)
     return drawn
@@ -80,7 +86,7 @@ def to_markdown(table: "Table") -> str:
     for section in table.sections:
         if section.title:
             lines += [f"**{_markdown(section.title)}**", ""]
-        headings = ["method", "n", *(_markdown(f"{group} {heading}".strip()) for group, heading in section.headings)]
+        headings = ["method", "n", *(_markdown(f"{h.group} {h.text}") for h in section.headings)]
         lines += ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
         for bound, rows in groupby(section.rows, key=lambda row: row.bound):
             if bound:
@@ -117,11 +123,11 @@ def to_latex(table: "Table") -> str:
     for section in table.sections:
         n_columns = len(section.headings)
         lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (n_columns + 1)}}}", r"\toprule"]
-        groups = [(group, len(list(members))) for group, members in groupby(section.headings, key=lambda h: h[0])]
+        groups = [(group, len(list(members))) for group, members in groupby(section.headings, key=lambda h: h.group)]
         if any(group for group, _ in groups):
             spans = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{_latex(group)}}}" for group, width in groups)
             lines.append(rf" & & {spans} \\")
-        lines += [" & ".join(["method", "$n$", *(_latex(h) for _, h in section.headings)]) + r" \\", r"\midrule"]
+        lines += [" & ".join(["method", "$n$", *(_latex(h.text) for h in section.headings)]) + r" \\", r"\midrule"]
         first = True
         for bound, rows in groupby(section.rows, key=lambda row: row.bound):
             if bound and not first:
@@ -153,17 +159,17 @@ def to_csv(table: "Table") -> str:
 def _cells(section: "Section", row: "Row") -> list[dict]:
     return [
         {
-            "condition": group or section.title,
+            "condition": heading.group or section.title,
             "method": row.name,
             "bound": row.bound,
-            "quantity": heading,
+            "quantity": heading.text,
             "runs": row.n,
             "n": entry.summary.n if entry.summary else 0,
             "mean": _finite(entry.summary.mean) if entry.summary else None,
             "half_width": _finite(entry.summary.half_width) if entry.summary else None,
             "text": entry.text,
         }
-        for (group, heading), entry in zip(section.headings, row.entries, strict=True)
+        for heading, entry in zip(section.headings, row.entries, strict=True)
     ]
 
 

@@ -34,12 +34,21 @@ class Row:
     entries: list[Entry] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Heading:
+    """Of one column; `group` names its condition where conditions are columns."""
+
+    group: str
+    text: str
+    kind: str
+
+
 @dataclass
 class Section:
     """One block of rows under one set of headings; `title` names the condition."""
 
     title: str
-    headings: list[tuple[str, str]]  # group (a condition, or nothing) and heading
+    headings: list[Heading]
     rows: list[Row]
 
 
@@ -62,15 +71,15 @@ def build(loaded: Loaded, layout: str = "metrics", columns: Sequence[str] = (), 
     shown = [COLUMNS[name] for name in names]
     conditions = pooled.conditions or ((),)
     if layout == "metrics":
-        blocks = [(_title(condition), [(condition, "", column) for column in shown]) for condition in conditions]
+        blocks = [(title_of(condition), [(condition, "", column) for column in shown]) for condition in conditions]
     else:
-        blocks = [("", [(condition, _title(condition), column) for condition in conditions for column in shown])]
+        blocks = [("", [(condition, title_of(condition), column) for condition in conditions for column in shown])]
     sections = [_section(pooled, title, places) for title, places in blocks]
     return Table(sections, caption(loaded, pooled, shown), notes(loaded, pooled))
 
 
-def _title(condition: Sequence[tuple[str, str]]) -> str:
-    return ", ".join(f"{key.removeprefix('benchmark.')}={value}" for key, value in condition)
+def title_of(condition: Sequence[tuple[str, str]]) -> str:
+    return ", ".join(f"{key.removeprefix('benchmark.').removeprefix('memory.')}={value}" for key, value in condition)
 
 
 def _section(pooled: Pooled, title: str, places: Sequence[tuple[tuple, str, Column]]) -> Section:
@@ -80,7 +89,7 @@ def _section(pooled: Pooled, title: str, places: Sequence[tuple[tuple, str, Colu
         entries = [_entry(cell, column) for cell, (_, _, column) in zip(cells, places, strict=True)]
         rows.append(Row(" ".join(name), pooled.is_bound(name), _n_text([c for c in cells if c]), entries))
     _mark_best(rows, [column for _, _, column in places])
-    return Section(title, [(group, column.heading) for _, group, column in places], rows)
+    return Section(title, [Heading(group, column.heading, column.kind) for _, group, column in places], rows)
 
 
 def _n_text(cells: Sequence[Cell]) -> str:
@@ -210,15 +219,24 @@ def explanation(loaded: Loaded, words: Sequence[str], mixed: bool = False) -> Ta
     for cell in pooled.cells.values():
         if cell.name in rows_wanted or cell.row[0] in rows_wanted:
             rows = [_explained(run, columns) for run in sorted(cell.done, key=lambda r: (r.order_seed, r.seed))]
-            rows += [Row(run.run_id, False, run.state, [Entry("missing")] * (len(columns) + 2)) for run in cell.absent]
+            rows += [
+                Row(
+                    run.run_id,
+                    False,
+                    run.state,
+                    [Entry(str(run.order_seed)), Entry(str(run.seed)), *([Entry("missing")] * len(columns))],
+                )
+                for run in cell.absent
+            ]
             summaries = [cell_summary(cell, column) for column in columns]
             pooled_entries = [Entry(_plain(s.mean, c) + f" ± {_plain(s.half_width, c)}") for s, c in zip(
                 summaries, columns, strict=True)]  # fmt: skip
             rows.append(
                 Row("pooled", True, f"{summaries[0].n} {summaries[0].over}", [Entry(""), Entry(""), *pooled_entries])
             )
-            title = ", ".join(filter(None, [cell.name, _title(cell.condition or ())]))
-            headings = [("", "order seed"), ("", "seed"), *(("", column.heading) for column in columns)]
+            title = ", ".join(filter(None, [cell.name, title_of(cell.condition or ())]))
+            headings = [Heading("", "order seed", "seed"), Heading("", "seed", "seed")]
+            headings += [Heading("", column.heading, column.kind) for column in columns]
             sections.append(Section(title, headings, rows))
     return Table(sections, caption(loaded, pooled, columns), notes(loaded, pooled))
 

@@ -1,0 +1,104 @@
+"""Paired comparison with a reference method: `python -m results.compare OUT reference=cram [metric=] [methods=]`."""
+
+import json
+import math
+import sys
+from collections.abc import Sequence
+
+from results import statistics
+from results.arguments import Option, command
+from results.columns import COLUMNS, Column
+from results.load import load
+from results.pooling import pool
+from results.statistics import Comparison
+from results.tables import Entry, Heading, Row, Section, Table, notes, title_of
+
+METRICS = tuple(name for name, column in COLUMNS.items() if column.kind == "share")
+
+
+def compare_table(comparisons: Sequence[Comparison], column: Column, note_lines: Sequence[str] = ()) -> Table:
+    """A block a condition, a row a comparison; the caption says what the columns mean, the notes what follows."""
+    sections = []
+    for condition in dict.fromkeys(c.condition for c in comparisons):
+        rows = [_row(c) for c in comparisons if c.condition == condition]
+        headings = [
+            Heading("", text, "share") for text in ("difference", "p sign-flip", "smallest p possible", "p Holm", "")
+        ]
+        sections.append(Section(title_of(condition), headings, rows))
+    reference = comparisons[0].reference if comparisons else ""
+    higher = "higher is better" if column.better > 0 else "lower is better"
+    caption = [
+        f"{column.heading[0].upper()}{column.heading[1:]} minus that of {reference}, in points ({higher}), paired by "
+        "replicate (equal class order and seed): mean ± half width of the 95 % t-interval; n pairs.",
+        "p: exact two-sided sign-flip test; smallest p possible: all pairs of one sign at this n; "
+        "p Holm: corrected for the comparisons of this block.",
+        "* marks p Holm < 0.05, only where k comparisons of n pairs could reach it (k * 2 / 2^n < 0.05).",
+    ]
+    words = [f"{_prefix(c)}{statistics.in_words(c, column)}" for c in comparisons]
+    return Table(sections, caption, [*words, *note_lines])
+
+
+def _prefix(comparison: Comparison) -> str:
+    return f"[{title_of(comparison.condition)}] " if comparison.condition else ""
+
+
+def _row(c: Comparison) -> Row:
+    difference = "–" if not c.n else f"{100 * c.mean:+.1f}"
+    if c.n > 1:
+        difference += f" ± {100 * c.half_width:.1f}"
+    n = f"{c.n}" + (f" ({c.unpaired} unpaired)" if c.unpaired else "")
+    texts = [difference, _p(c.p), _p(c.smallest_p), _p(c.adjusted), "*" if c.marked else ""]
+    return Row(c.row, False, n, [Entry(text) for text in texts])
+
+
+def _p(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}" if value >= 0.001 else f"{value:.1e}"
+
+
+def to_json(comparisons: Sequence[Comparison], column: Column) -> str:
+    """Every comparison with full numbers and the sentence that follows from them."""
+
+    def finite(value: float) -> float | None:
+        return None if math.isnan(value) else value
+
+    rows = [
+        {
+            "condition": dict(c.condition), "method": c.row, "reference": c.reference, "metric": column.name, "n": c.n,
+            "unpaired": c.unpaired, "mean": finite(c.mean), "half_width": finite(c.half_width), "p": finite(c.p),
+            "smallest_p": finite(c.smallest_p), "p_holm": finite(c.adjusted), "k": c.k, "marked": c.marked,
+            "differences": list(c.differences), "words": statistics.in_words(c, column),
+        }
+        for c in comparisons
+    ]  # fmt: skip
+    return json.dumps(rows, indent=1) + "\n"
+
+
+def run(outs: list[str], reference: str, metric: str, methods: list[str], format: str, mixed: bool) -> int:
+    from results import render
+
+    loaded = load(outs)
+    pooled = pool(loaded, mixed)
+    comparisons = statistics.compare(pooled, reference, COLUMNS[metric], methods)
+    if not comparisons:
+        raise ValueError(f"nothing to compare with {reference}: it is the only row without a bound")
+    if format == "json":
+        sys.stdout.write(to_json(comparisons, COLUMNS[metric]))
+        return 0
+    table = compare_table(comparisons, COLUMNS[metric], notes(loaded, pooled))
+    if format == "terminal":
+        render.to_terminal(table)
+    else:
+        sys.stdout.write(render.FORMATS[format](table))
+    return 0
+
+
+OPTIONS = {
+    "reference": Option("cram", "the row that the others are compared with"),
+    "metric": Option("final_accuracy", "what is compared", choices=METRICS),
+    "methods": Option([], "rows to compare; the fewer were declared beforehand, the more can be shown", "list"),
+    "format": Option("terminal", "how to print", choices=("terminal", "markdown", "latex", "json")),
+    "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),
+}
+
+if __name__ == "__main__":
+    sys.exit(command("results.compare", __doc__.splitlines()[0], OPTIONS, run))

@@ -1,0 +1,422 @@
+"""Loading, pooling, tables and statistics, from synthetic run folders through the commands that a user types."""
+
+import csv
+import io
+import json
+import math
+import subprocess
+import sys
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from results import compare, statistics, tables
+from results.arguments import command
+from results.load import load
+from results.metrics import METRICS
+from results.pooling import summarise
+from results.schema import comparable, validate
+from tests.synthetic import predictions, record, replicates, sweep, write
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    folder = tmp_path / "runs"
+    folder.mkdir()
+    return folder
+
+
+def run(module, capsys: pytest.CaptureFixture, *words: object) -> str:
+    """Standard output of `python -m results.MODULE words`, which must succeed."""
+    code, text, error = attempt(module, capsys, *words)
+    assert code == 0, error
+    return text
+
+
+def attempt(module, capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
+    old, sys.argv = sys.argv, [module.__name__, *map(str, words)]
+    try:
+        code = command(module.__name__, "about", module.OPTIONS, module.run)
+    finally:
+        sys.argv = old
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def cells_of(text: str) -> dict[tuple[str, str, str], dict[str, str]]:
+    """CSV rows by (condition, method, quantity)."""
+    return {(row["condition"], row["method"], row["quantity"]): row for row in csv.DictReader(io.StringIO(text))}
+
+
+# ---------------------------------------------------------------- records and loading
+
+
+def test_a_record_of_the_right_shape_is_valid_and_circumstance_is_not_compared() -> None:
+    made = record()
+    validate(made)
+    validate(record("joint", bound=True))
+    other = json.loads(json.dumps(made)) | {"seconds": {}, "device": "cuda", "restarts": 3, "execution": {"workers": 9}}
+    other["config"]["execution"] = {"workers": 9}
+    other["memory"]["peak_process"] = 1
+    assert comparable(other) == comparable(made)
+    other["accuracy"][0][0] = 0.0
+    assert comparable(other) != comparable(made)
+
+
+BAD = {
+    "accuracy.0.0": lambda r: r["accuracy"][0].__setitem__(0, 1.5),
+    "accuracy": lambda r: r["accuracy"][0].pop(),
+    "class_order": lambda r: r["class_order"][0].append("class 3"),
+    "counts.1.0": lambda r: r["counts"][1].__setitem__(0, 0),
+    "memory.carried": lambda r: r["memory"].__setitem__("carried_max", 1),
+    "per_class.class 0": lambda r: r["per_class"]["class 0"].pop(),
+    "per_class": lambda r: r["per_class"].__setitem__("<b>x</b>", [None] * 5),
+    "seconds.total": lambda r: r["seconds"].__setitem__("total", math.nan),
+    "drift.psnr.1": lambda r: r["drift"]["psnr"].__setitem__(1, math.inf),
+    "run_id": lambda r: r.__setitem__("run_id", "../../etc/passwd"),
+    "seed": lambda r: r.__setitem__("seed", "0"),
+    "config.seed": lambda r: r["config"].__setitem__("seed", 7),
+    "memory.live": lambda r: r["memory"].__setitem__("live", 10**30),
+    "record": lambda r: r.__setitem__("extra", 1),
+}
+
+
+@pytest.mark.parametrize("path", BAD)
+def test_validation_names_the_bad_field(path: str) -> None:
+    made = record()
+    BAD[path](made)
+    with pytest.raises(ValueError, match=f"^{path}: "):
+        validate(made)
+
+
+def test_frames_are_tidy(out: Path) -> None:
+    sweep(out, write(out, replicates("cram", [0.8, 0.7])), ["cram"])
+    loaded = load(out)
+    runs = loaded.run_frame()
+    assert list(runs["state"]) == ["done", "done"]
+    assert runs["final_accuracy"].tolist() == pytest.approx([(0.8 * 4 + 0.95) / 5, (0.7 * 4 + 0.95) / 5])
+    assert set(METRICS) <= set(runs.columns)
+    assert len(loaded.cell_frame()) == 2 * 15
+    assert len(loaded.class_frame()) == 2 * 15 * 2
+    phases = loaded.phase_frame().set_index(["run_id", "phase"])
+    assert phases.loc[(runs["run_id"][0], "refresh"), "seconds"] == 2.5
+    assert loaded.holder_frame().groupby("holder")["bytes"].max().to_dict() == {"buffer": 500_000, "snapshot": 150_000}
+    assert loaded.drift_frame().query("measure == 'psnr'")["experience"].tolist() == [1, 2, 3, 4] * 2
+
+
+def test_hostile_and_partial_records_are_named_and_not_counted(out: Path, capsys: pytest.CaptureFixture) -> None:
+    good = write(out, replicates("cram", [0.8, 0.8]))
+    texts = {
+        "truncated": json.dumps(record())[:400],
+        "nan": json.dumps(record(seconds={**record()["seconds"], "total": math.nan})),
+        "huge": json.dumps(record()).replace("60.0", "1e999"),
+        "deep": "[" * 100_000,
+        "types": json.dumps(record() | {"accuracy": "<script>alert(1)</script>", "counts": []}),
+        "elsewhere": json.dumps(record()),  # says another run id than its folder's
+        "empty": "",
+        "list": "[]",
+        "binary": "\x00\xff",
+    }
+    for name, text in texts.items():
+        (out / name).mkdir()
+        (out / name / "record.json").write_text(text, encoding="latin-1")
+    (out / "claims").mkdir()
+    (out / "claims" / "status.json").write_text('{"state": "done"}')
+    (out / "oddstate").mkdir()
+    (out / "oddstate" / "status.json").write_text('{"state": "<b>"}')
+    sweep(out, [*good, "../../etc", 7], ["cram"])
+    (out / "sweeps" / "bad.json").write_text("{")
+    loaded = load(out)
+    assert [run.run_id for run in loaded.done] == good
+    assert {run.run_id for run in loaded.runs if run.state == "bad"} == {*texts, "claims", "oddstate"}
+    text = run(tables, capsys, out)
+    assert " cram 2 " in " ".join(text.split())
+    for name in [*texts, "claims", "oddstate"]:
+        assert f"bad: {name}" in text
+    assert "not a run id: '../../etc'" in text
+    assert "bad.json: not a sweep" in text
+
+
+def test_html_and_control_characters_in_names_stay_text(out: Path, capsys: pytest.CaptureFixture) -> None:
+    evil = "<img src=x>|[bold red]&_%"
+    made = record(config={"profile": "small"}, settings={"note": evil})
+    twin = record(seed=1, settings={"note": "plain"})
+    write(out, [made, twin])
+    assert evil in run(tables, capsys, out)
+    assert "<img" not in run(tables, capsys, out, "format=markdown").replace("\\<", "")
+    assert r"\textless{}img src=x\textgreater{}\textbar{}[bold red]\&\_\%" in run(tables, capsys, out, "format=latex")
+
+
+def test_validation_is_cached_by_content_not_by_folder(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ids = write(out, replicates("cram", [0.8, 0.8]))
+    assert len(load(out).done) == 2
+    monkeypatch.setattr("results.load.validate", lambda record: pytest.fail("validated again"))
+    assert len(load(out).done) == 2
+    monkeypatch.undo()
+    path = out / ids[0] / "record.json"
+    path.write_text(path.read_text().replace('"seed": 100', '"seed": "x"', 1))
+    assert [run.state for run in load(out).runs] == ["bad", "done"]
+
+
+# ---------------------------------------------------------------- tables
+
+
+def test_main_table_shows_means_intervals_bytes_missing_and_bounds(out: Path, capsys: pytest.CaptureFixture) -> None:
+    finals = [0.85, 0.83, 0.86, 0.84]
+    crams = replicates("cram", [*finals, 0.8])
+    joints = replicates("joint", [0.95] * 5, bound=True)
+    for made in joints:
+        made["accuracy"][:-1] = [[None] * 5] * 4
+    ids = write(out, crams[:4]) + write(out, crams[4:], "failed", "NaN loss in task 3")
+    ids += write(out, joints) + write(out, replicates("er", [0.6] * 5))
+    ids += [made["run_id"] for made in replicates("no_refresh", [0.5] * 2)]
+    sweep(out, ids, ["joint", "cram", "er", "no_refresh"])
+    text = run(tables, capsys, out)
+    lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    # By hand: finals -> task means (4 f + .95) / 5 = .87 .854 .878 .862; s = .01033; t(.975, 3) = 3.182.
+    assert lines["cram"].split()[:5] == ["cram", "4/5", "86.6", "±", "1.6*"]
+    assert lines["cram"].split()[-9:] == ["650", "kB", "900", "kB", "1.55", "MB", "500", "1,500", "162"]
+    assert lines["er"].split()[:5] == ["er", "5", "67.0", "±", "0.0"]
+    assert lines["no_refresh"].split()[:3] == ["no_refresh", "0/2", "missing"]
+    assert " 0.0 " not in lines["no_refresh"]
+    assert lines["joint"].split()[:7] == ["joint", "5", "95.0", "±", "0.0", "–", "–"]
+    order = [name for name in lines if name in ("cram", "er", "no_refresh", "joint")]
+    assert order == ["cram", "er", "no_refresh", "joint"]
+    rule = next(i for i, line in enumerate(text.splitlines()) if line.strip().startswith("joint")) - 1
+    assert set(text.splitlines()[rule].strip()) == {"─"}
+    assert f"failed: {crams[4]['run_id']}: NaN loss in task 3" in text
+    assert "moving-digits-5/v1 (0123456789ab)" in text
+    assert "700 kB carried" in text
+    assert "95 % t-interval over n=4 to 5 replicates" in text
+    assert load(out).digest in text
+
+
+def test_print_table_shows_only_the_runs_asked_for_and_where_they_lie(out: Path, capsys: pytest.CaptureFixture) -> None:
+    ids = write(out, replicates("cram", [0.8, 0.8]))
+    write(out, replicates("er", [0.6]))
+    sweep(out, ids, ["cram", "er"])
+    tables.print_table(out, [*ids, "moving-digits-5-v1-cram-s102-o102-0123456789"])
+    text = capsys.readouterr().out
+    assert " cram 2/3 " in " ".join(text.split())
+    assert " er 1 " not in " ".join(text.split())
+    assert f"records: 2 in {out}" in text
+
+
+def test_cells_pool_equal_configurations_only(out: Path, capsys: pytest.CaptureFixture) -> None:
+    for codec, setting in product(("raw", "jpeg"), ("scratch", "pretrained")):
+        write(out, replicates("er", [0.6, 0.6], settings={"codec": codec}, config={"setting": setting}))
+    write(out, replicates("cram", [0.9, 0.9], config={"execution": {"workers": 7}}))
+    write(out, replicates("cram", [0.7, 0.7], config={"execution": {"workers": 1}}, first=102))
+    cells = cells_of(run(tables, capsys, out, "layout=grid", "columns=final_accuracy", "format=csv"))
+    key = ("setting=scratch", "cram", "final accuracy")
+    assert cells[key]["n"] == "4"
+    assert float(cells[key]["mean"]) == pytest.approx((0.91 + 0.75) / 2)
+    assert cells["setting=pretrained", "cram", "final accuracy"]["text"] == "not run"
+    rows = {method for _, method, _ in cells}
+    assert rows == {"cram", "er codec=raw", "er codec=jpeg"}
+    assert all(cells[c, m, q]["n"] == "2" for c, m, q in cells if m.startswith("er"))
+
+
+def test_keys_that_differ_together_are_shown_once_and_bounds_stand_at_every_budget(
+    out: Path, capsys: pytest.CaptureFixture
+) -> None:
+    for budget, steps in ((400_000, 50), (2_000_000, 60)):
+        config = {"memory": {"budget": budget}, "classifier": {"steps": steps}}
+        write(out, replicates("cram", [0.8, 0.7], config=config))
+    for budget in (400_000, 2_000_000):
+        write(out, replicates("joint", [0.9, 0.9], config={"memory": {"budget": budget}}, bound=True))
+    cells = cells_of(run(tables, capsys, out, "layout=grid", "columns=final_accuracy", "format=csv"))
+    assert {condition for condition, method, _ in cells if method == "cram"} >= {"budget=400 kB", "budget=2 MB"}
+    write(out, replicates("er", [0.5, 0.5], config={"memory": {"budget": 400_000}}))
+    joint = [row for (_, method, _), row in cells.items() if method.startswith("joint")]
+    assert {row["n"] for row in joint} == {"2"}
+
+
+@pytest.mark.parametrize(
+    ("field", "word"), [("sources", "sources"), ("device", "device"), ("precision_used", "precision")]
+)
+def test_mixing_is_refused_unless_asked_for_and_then_said(
+    out: Path, capsys: pytest.CaptureFixture, field: str, word: str
+) -> None:
+    write(out, replicates("cram", [0.8, 0.8]))
+    write(out, replicates("cram", [0.8], first=102, **{field: "cd" * 32}))
+    code, _, error = attempt(tables, capsys, out)
+    assert code == 2
+    assert f"runs of different {word} in one cell" in error
+    assert "mixed=true" in error
+    assert f"Mixed: cram: 3 runs of different {word}" in run(tables, capsys, out, "mixed=true")
+    tables.print_table(out)
+    assert "Mixed: cram" in capsys.readouterr().out
+
+
+def test_crossed_grids_average_seeds_within_an_order_first(out: Path, capsys: pytest.CaptureFixture) -> None:
+    assert summarise([(0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.6), (1, 1, 0.8)]).mean == pytest.approx(0.45)
+    crossed = summarise([(0, 0, 0.1), (0, 1, 0.3), (1, 0, 0.6), (1, 1, 0.8)])
+    # Orders .2 and .7: s = .3536, t(.975, 1) = 12.706.
+    assert (crossed.n, crossed.over) == (2, "orders")
+    assert crossed.half_width == pytest.approx(12.7062 * 0.25, rel=1e-4)
+    uneven = summarise([(0, 0, 0.0), (0, 1, 0.0), (0, 2, 0.0), (1, 0, 0.6)])
+    assert uneven.mean == pytest.approx(0.3)  # not .15: an order with more seeds weighs no more
+    assert summarise([(0, 0, 0.1), (0, 1, 0.3)]).over == "seeds"
+    assert math.isnan(summarise([(0, 0, 0.5), (1, 1, math.nan)]).mean)
+    write(out, [record("cram", seed, order_seed=order) for seed in (0, 1) for order in (0, 1, 2)])
+    text = run(tables, capsys, out)
+    assert "n=3 class orders (seeds averaged within an order)" in text
+
+
+def test_formats_agree_and_latex_is_balanced(out: Path, capsys: pytest.CaptureFixture) -> None:
+    write(out, replicates("no_refresh", [0.8, 0.7]) + replicates("joint", [0.9, 0.9], bound=True))
+    rows = cells_of(run(tables, capsys, out, "format=csv"))
+    mean = float(rows["", "no_refresh", "final accuracy"]["mean"])
+    parsed = json.loads(run(tables, capsys, out, "format=json"))
+    assert next(c for c in parsed["cells"] if c["method"] == "no_refresh")["mean"] == mean
+    markdown = run(tables, capsys, out, "format=markdown").splitlines()
+    table = [line for line in markdown if line.startswith("|")]
+    assert len({line.replace("\\|", "").count("|") for line in table}) == 1
+    latex = run(tables, capsys, out, "format=latex")
+    assert latex.count("{") == latex.count("}")
+    assert r"no\_refresh & 2 & " in latex
+    body = latex[latex.index(r"\toprule") : latex.index(r"\bottomrule")]
+    lines = [line for line in body.splitlines() if line.endswith(r"\\")]
+    columns = latex[latex.index("{tabular}{") + 10 :].split("}")[0]
+    assert {line.count(" & ") + 1 for line in lines} == {len(columns)}
+    assert latex.count(r"\midrule") == 2
+
+
+def test_explain_lists_the_runs_and_values_behind_a_cell(out: Path, capsys: pytest.CaptureFixture) -> None:
+    ids = write(out, replicates("cram", [0.8, 0.7])) + write(out, replicates("er", [0.5]))
+    text = run(tables, capsys, out, "explain=cram,forgetting")
+    for name, value in zip(ids[:2], ("0.1500", "0.2500"), strict=True):
+        line = next(line for line in text.splitlines() if line.strip().startswith(name))
+        assert line.split()[-1] == value
+    assert ids[2] not in text
+    code, _, error = attempt(tables, capsys, out, "explain=crem")
+    assert code == 2
+    assert "did you mean cram?" in error
+
+
+def test_columns_from_predictions(out: Path, capsys: pytest.CaptureFixture) -> None:
+    made = record(final=0.5)
+    write(out, [made])
+    arrays = predictions(made)
+    wrong_task = arrays["prediction"][-1] // 2 != arrays["task"]
+    text = run(tables, capsys, out, "columns=task_identification,within_task_accuracy", "format=csv")
+    cells = cells_of(text)
+    expected = np.mean([1 - wrong_task[arrays["task"] == t].mean() for t in range(5)])
+    assert float(cells["", "cram", "task identified"]["mean"]) == pytest.approx(expected)
+    assert float(cells["", "cram", "within-task accuracy"]["mean"]) == 1.0
+    (out / made["run_id"] / "predictions.npz").write_bytes(b"not a zip")
+    cells = cells_of(run(tables, capsys, out, "columns=task_identification", "format=csv"))
+    assert cells["", "cram", "task identified"]["text"] == "–"
+
+
+def test_bad_input_is_one_line_and_exit_code_2(out: Path, capsys: pytest.CaptureFixture) -> None:
+    for words, expected in (
+        ([out], "no runs in"),
+        ([], "no out folder given"),
+        ([f"{out}x"], f"is not a folder (did you mean {out}?)"),
+        ([out, "format=latx"], "did you mean latex?"),
+        ([out, "columns=forgeting"], "did you mean forgetting?"),
+        ([out, "mixed=yes"], "give true or false"),
+        ([out, "layot=grid"], "did you mean layout?"),
+    ):
+        code, _, error = attempt(tables, capsys, *words)
+        assert code == 2
+        assert expected in error
+        assert error.count("\n") == 1
+
+
+def test_the_command_needs_no_torch(out: Path) -> None:
+    write(out, replicates("cram", [0.8, 0.8]))
+    code = (
+        "import sys, runpy; sys.argv = ['tables', sys.argv[1]]\n"
+        "try: runpy.run_module('results.tables', run_name='__main__')\n"
+        "except SystemExit as stop: assert stop.code == 0\n"
+        "import results.compare, results.load\n"
+        "assert not {'torch', 'harness', 'methods', 'benchmarks'} & set(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, cwd=Path.cwd())
+    assert done.returncode == 0, done.stderr
+    assert "cram" in done.stdout
+
+
+# ---------------------------------------------------------------- statistics
+
+
+def test_sign_flip_test_is_exact() -> None:
+    rng = np.random.default_rng(0)
+    for n in (1, 2, 5, 8):
+        values = rng.normal(0.3, 1, n)
+        sums = [abs(np.dot(signs, values)) for signs in product((1, -1), repeat=n)]
+        brute = np.mean([total >= abs(values.sum()) - 1e-12 for total in sums])
+        assert statistics.sign_flip_p(values) == pytest.approx(brute)
+    assert statistics.sign_flip_p([0.1] * 5) == pytest.approx(2 / 32)
+    assert statistics.sign_flip_p([0.0, 0.0]) == 1.0
+    assert statistics.sign_flip_p([0.2] * 20) == pytest.approx(2 / 2**20)
+    assert math.isnan(statistics.sign_flip_p([]))
+
+
+def test_holm_by_hand() -> None:
+    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
+    assert statistics.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
+    assert [statistics.replicates_needed(k) for k in (1, 2, 6)] == [6, 7, 8]
+
+
+def compared(out: Path, capsys: pytest.CaptureFixture, *words: str) -> dict[str, dict]:
+    return {row["method"]: row for row in json.loads(run(compare, capsys, out, "format=json", *words))}
+
+
+def test_compare_pairs_by_replicate_and_marks_only_what_n_can_show(out: Path, capsys: pytest.CaptureFixture) -> None:
+    rng = np.random.default_rng(1)
+    base = 0.8 + rng.normal(0, 0.03, 9)
+    write(out, replicates("cram", list(base)) + replicates("worse", list(base - 0.1 - rng.random(9) / 100)))
+    write(out, replicates("alike", list(base + rng.normal(0, 0.01, 9))) + replicates("joint", [0.95] * 9, bound=True))
+    rows = compared(out, capsys)
+    assert set(rows) == {"worse", "alike"}  # bounds only where named
+    assert (rows["worse"]["n"], rows["worse"]["k"]) == (9, 2)
+    assert rows["worse"]["p"] == pytest.approx(2 / 2**9)
+    assert rows["worse"]["p_holm"] == pytest.approx(4 / 2**9)
+    assert rows["worse"]["marked"]
+    assert rows["worse"]["mean"] == pytest.approx(np.mean(rows["worse"]["differences"]))
+    assert -0.09 < rows["worse"]["mean"] + rows["worse"]["half_width"] < -0.07
+    assert not rows["alike"]["marked"]
+    assert "does not show that there is none" in rows["alike"]["words"]
+    assert set(compared(out, capsys, "methods=joint")) == {"joint"}
+    text = run(compare, capsys, out)
+    assert "not significant" not in text
+    assert text.count("*") >= 2
+
+
+def test_compare_says_what_too_few_replicates_cannot_show(out: Path, capsys: pytest.CaptureFixture) -> None:
+    base = [0.8, 0.82, 0.79, 0.81, 0.8]
+    write(out, replicates("cram", base) + replicates("er", [v - 0.3 - i / 100 for i, v in enumerate(base)]))
+    write(out, replicates("late", [0.5, 0.5], first=104) + replicates("elsewhere", [0.5], first=7))
+    rows = compared(out, capsys)
+    assert rows["er"]["p"] == pytest.approx(rows["er"]["smallest_p"])
+    assert not rows["er"]["marked"]  # 3 comparisons * 2 / 2^5 is .19
+    assert "at least 7 replicates would be needed" in rows["er"]["words"]
+    assert (rows["late"]["n"], rows["late"]["unpaired"]) == (1, 5)
+    assert "in one replicate" in rows["late"]["words"]
+    assert rows["elsewhere"]["n"] == 0
+    assert "no pair of runs" in rows["elsewhere"]["words"]
+    assert rows["elsewhere"]["mean"] is None
+
+
+def test_compare_refuses_unknown_rows_and_other_class_orders(out: Path, capsys: pytest.CaptureFixture) -> None:
+    write(out, replicates("cram", [0.8]) + replicates("er", [0.5]))
+    code, _, error = attempt(compare, capsys, out, "reference=crem")
+    assert code == 2
+    assert "did you mean cram?" in error
+    other = record("no_refresh", 100)
+    other["class_order"] = other["class_order"][::-1]
+    write(out, [other])
+    code, _, error = attempt(compare, capsys, out)
+    assert code == 2
+    assert "share order seed 100, but not the class order" in error
