@@ -1,6 +1,5 @@
 """What a method sees of the data: the clips of its experience as a source, in an order that any resume repeats."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,15 +8,10 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.randomness import generator
 from methods.base import Batch, Phase, Source
 
 SHIFT = 2  # pixels by which an augmented view may be moved
-
-
-def philox(*key: int | str) -> np.random.Generator:
-    """A counter-based generator: a function of its key alone (Salmon et al. 2011), whatever was drawn before."""
-    digest = hashlib.sha256(repr(key).encode()).digest()
-    return np.random.Generator(np.random.Philox(key=np.frombuffer(digest[:16], np.uint64)))
 
 
 class ClipSource:
@@ -46,7 +40,7 @@ class ClipSource:
         return np.stack([clip if v % len(views) == 0 else self._shifted(clip, int(row), int(v)) for v in views])
 
     def _shifted(self, clip: np.ndarray, row: int, view: int) -> np.ndarray:
-        dy, dx = philox("view", *self.key, row, view).integers(0, 2 * SHIFT + 1, 2)
+        dy, dx = generator("view", *self.key, row, view).integers(0, 2 * SHIFT + 1, 2)
         padded = np.pad(clip, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
         return padded[:, dy : dy + clip.shape[1], dx : dx + clip.shape[2]]
 
@@ -93,7 +87,7 @@ class Plan:
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Index and view of one epoch, in order."""
-        rng = philox("order", *self.key, number)
+        rng = generator("order", *self.key, number)
         if self.phase.sampler is not None:
             index, view = self.phase.sampler(number, rng)
             return np.asarray(index), np.asarray(view)

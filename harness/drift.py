@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.data import ClipSource, philox
+from benchmarks.randomness import generator
+from harness.data import ClipSource
 from methods.base import Method, evaluating
 from methods.buffer import CodeRows, Store
 
@@ -35,7 +36,7 @@ class Drift:
         old = np.flatnonzero(~np.isin(ids, list(current_ids)))
         if len(old) == 0:
             return
-        rng = philox("drift", self.seed, experience)
+        rng = generator("drift", self.seed, experience)
         slots = np.sort(rng.choice(old, min(PROBE, len(old)), replace=False))
         values = probe(method, slots, self.reader, self.device)
         suffix = {"before": "_before", "after": ""}[at]
