@@ -1,0 +1,241 @@
+"""From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import benchmarks
+from benchmarks import protocols
+from benchmarks.settings import SETTINGS
+from harness import overrides
+from harness.config import (
+    CONF,
+    GROUPS,
+    Command,
+    check_values,
+    execution,
+    parse_bytes,
+    run_id,
+    seed_pairs,
+    shared_settings,
+)
+from methods.base import METHODS, find, load_plugins
+
+
+@dataclass(frozen=True)
+class Request:
+    """What one command asks for: the configs of its runs by run id, and what holds for the command as a whole."""
+
+    runs: dict[str, dict[str, Any]]
+    plan: bool
+    rerun: str
+    execution: dict[str, Any]
+
+
+def request(words: list[str]) -> Request:
+    """All runs that the words of a command line ask for; ValueError says what is wrong with them."""
+    arguments = overrides.parse(words)
+    given = overrides.value_of(arguments, "plugins")
+    plugins = load_plugins([str(path) for path in given[0]]) if given and given[0] else []
+    arguments = [_long_form(argument) for argument in arguments]
+    _store_schema()
+    runs: dict[str, dict[str, Any]] = {}
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        known = _known_settings()
+        for words_of_one in overrides.combinations(arguments):
+            command, chosen = _compose(words_of_one, known)
+            for config in _configs(command, chosen, plugins, _methods_set(words_of_one)):
+                runs.setdefault(run_id(config, _table(config).hash), config)
+    return Request(runs, command["plan"], command["rerun"], execution(command))
+
+
+def _long_form(argument: overrides.Argument) -> overrides.Argument:
+    """`cram.x` is short for `method.cram.x`."""
+    taken = {entry.name for entry in fields(Command)} | set(shared_settings()) | set(GROUPS)
+    if argument.head in METHODS and argument.head not in taken:
+        return overrides.Argument(f"method.{argument.key}", argument.values)
+    return argument
+
+
+def _methods_set(words: list[str]) -> set[str]:
+    return {word.split(".")[1] for word in words if word.startswith("method.") and "." in word.partition("=")[0][7:]}
+
+
+def _store_schema() -> None:
+    """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
+    store = ConfigStore.instance()
+    own = make_dataclass("Method", [(name, cls.Settings, field(default_factory=cls.Settings))
+                                    for name, cls in METHODS.items()])  # fmt: skip
+    parts = {**shared_settings(), "method": own}
+    root = make_dataclass(
+        "Settings",
+        [(name, part, field(default_factory=part)) for name, part in parts.items()]
+        + [("benchmark", Any, field(default_factory=dict))],
+        bases=(Command,),
+    )
+    store.store("schema", node=_writable(OmegaConf.structured(root)))
+    for name, settings in SETTINGS.items():
+        store.store(group="benchmark", name=name, node=_writable(OmegaConf.structured(settings)))
+    for protocol in protocols.PROTOCOLS.values():
+        node = {
+            "label": protocol.label,
+            "benchmark": {"tasks": protocol.tasks, **protocol.options},
+            "memory": {"budget": protocol.budget},
+        }
+        store.store(group="protocol", name=_file_name(str(protocol)), node=node, package="_global_")
+    store.store(group="protocol", name="none", node={}, package="_global_")
+
+
+def _writable(config: Any) -> Any:
+    """Frozen dataclasses come as read-only configs, which no setting could be laid over."""
+    OmegaConf.set_readonly(config, None)
+    for key in config if OmegaConf.is_dict(config) else ():
+        child = config._get_node(key)
+        if OmegaConf.is_config(child) and not child._is_none():
+            _writable(child)
+    return config
+
+
+def _file_name(protocol: str) -> str:
+    return protocol.replace("/", "-")
+
+
+def _known_settings() -> list[str]:
+    default = OmegaConf.to_container(compose("config"))
+    known = [*GROUPS, *_flat(default)]
+    known += [f"benchmark.{entry.name}" for settings in SETTINGS.values() for entry in fields(settings)]
+    return known + [key.removeprefix("method.") for key in known if key.startswith("method.")]
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> list[str]:
+    keys = []
+    for name, value in values.items():
+        nested = isinstance(value, dict) and value
+        keys += _flat(value, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
+    return keys
+
+
+def _compose(words: list[str], known: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
+    words = _with_protocol(words)
+    try:
+        config = compose("config", overrides=words, return_hydra_config=True)
+        chosen = dict(config.hydra.runtime.choices)
+        values = OmegaConf.to_container(_without_hydra(config), resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise overrides.explain(error, known, words) from error
+    return values, chosen
+
+
+def _without_hydra(config: DictConfig) -> DictConfig:
+    return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+
+
+def _with_protocol(words: list[str]) -> list[str]:
+    """The same words with a protocol's file name, and with the protocol of the benchmark where none is given."""
+    given = {key: value.strip("'\"") for key, _, value in (word.partition("=") for word in words)}
+    rest = [word for word in words if word.partition("=")[0] != "protocol"]
+    benchmark, protocol = given.get("benchmark"), given.get("protocol")
+    if protocol is None and benchmark is None and _preset_chooses_protocol(given.get("preset", "none")):
+        return rest
+    if protocol is None:
+        protocol = _default_protocol(benchmark or protocols.find(protocols.DEFAULT).benchmark)
+    if protocol == "none":
+        return [*rest, "protocol=none"]
+    rule = protocols.find(protocol)
+    if benchmark not in (None, rule.benchmark):
+        raise ValueError(f"protocol={protocol} is a rule for benchmark={rule.benchmark}, not for benchmark={benchmark}")
+    words = [*rest, f"protocol={_file_name(str(rule))}"]
+    return words if benchmark else [*words, f"benchmark={rule.benchmark}"]
+
+
+def _preset_chooses_protocol(preset: str) -> bool:
+    file = CONF / "preset" / f"{preset}.yaml"
+    return file.is_file() and "override /protocol" in file.read_text(encoding="utf-8")
+
+
+def _default_protocol(benchmark: str) -> str:
+    first = protocols.find(protocols.DEFAULT)
+    rules = [first, *protocols.PROTOCOLS.values()]
+    return next((str(rule) for rule in rules if rule.benchmark == benchmark), "none")
+
+
+def _configs(
+    command: dict[str, Any], chosen: Mapping[str, str], plugins: list[dict[str, str]], methods_set: set[str]
+) -> list[dict[str, Any]]:
+    """The configs of one combination: its methods, each with all pairs of seeds."""
+    shared = {name: command[name] for name in shared_settings()}
+    for name, settings in shared_settings().items():
+        check_values(settings, shared[name], f"{name}.")
+    check_values(Command, command)
+    names = _method_names(command["methods"])
+    for name in methods_set - set(names):
+        raise ValueError(f"method.{name}.* is set, but '{name}' is not among methods=[{','.join(names)}]")
+    common = _what_is_learnt(command, chosen) | shared | {
+        "profile": chosen["profile"],
+        "evaluate": command["evaluate"],
+        "memory": {"budget": _budget(command, chosen), "count": command["memory"]["count"]},
+        "precision": command["precision"],
+    }  # fmt: skip
+    pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])
+    configs = []
+    for name in names:
+        check_values(METHODS[name].Settings, command["method"][name], f"method.{name}.")
+        own = {"name": name, "settings": command["method"][name]}
+        # Runs of the project's own methods stay the same runs, whichever files of the user are given beside them.
+        files = plugins if METHODS[name].__module__.startswith("plugin_") else []
+        for seed, order_seed in pairs:
+            once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
+            configs.append(common | once | {"execution": execution(command)})
+    return configs
+
+
+def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+    options = asdict(benchmarks.parse(chosen["benchmark"], command["benchmark"]))
+    benchmark = {"name": chosen["benchmark"], **options}
+    cache = execution(command)["paths"]["cache"]
+    label = command["label"] or describe(chosen["benchmark"], tuple(options.items()), cache).default_label
+    rule = protocols.identify(chosen["benchmark"], label, options["tasks"], options)
+    return {"benchmark": benchmark, "label": label, "setting": command["setting"], "protocol": rule}
+
+
+def _method_names(given: list[str]) -> list[str]:
+    if not given:
+        raise ValueError(f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(sorted(METHODS))})")
+    names = [name for word in given for name in (METHODS if word == "all" else [word])]
+    for name in names:
+        find(name)
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"methods names '{twice}' twice")
+    return names
+
+
+def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
+    budget = command["memory"]["budget"]
+    if budget == "protocol":
+        raise ValueError(f"benchmark={chosen['benchmark']} without a protocol needs memory.budget=, e.g. 700kB or none")
+    return parse_bytes(budget)
+
+
+@lru_cache
+def describe(name: str, options: tuple[tuple[str, Any], ...], cache: str) -> benchmarks.Benchmark:
+    """The benchmark without its frames, made once a process for the same options."""
+    return benchmarks.describe(name, dict(options), Path(cache))
+
+
+def benchmark_of(config: Mapping[str, Any]) -> benchmarks.Benchmark:
+    """The benchmark of a run's config, without its frames."""
+    options = {key: value for key, value in config["benchmark"].items() if key != "name"}
+    return describe(config["benchmark"]["name"], tuple(options.items()), config["execution"]["paths"]["cache"])
+
+
+def _table(config: Mapping[str, Any]) -> Any:
+    return benchmark_of(config).table

@@ -1,0 +1,98 @@
+"""`python -m harness.list methods|benchmarks|protocols|profiles|presets [NAME]`: what there is, and its settings."""
+
+import sys
+from dataclasses import asdict
+
+from harness import check_packages, usage
+from harness.config import nearest
+
+KINDS = ("methods", "benchmarks", "protocols", "profiles", "presets")
+USAGE = f"usage: python -m harness.list {'|'.join(KINDS)} [NAME]   (methods of your own files: plugins=[my_method.py])"
+
+
+def main(words: list[str] | None = None) -> int:
+    """Print what there is of a kind, or the details of one; returns the exit code."""
+    words = sys.argv[1:] if words is None else words
+    if not words or {"--help", "-h"} & set(words):
+        print(USAGE)
+        return 0 if words else 2
+    try:
+        check_packages()
+        plugins = [word.partition("=")[2].strip("[]") for word in words if word.startswith("plugins=")]
+        kind, *names = [word for word in words if not word.startswith("plugins=")]
+        if kind not in KINDS:
+            raise ValueError(f"unknown kind '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
+        if len(names) > 1:
+            raise ValueError(f"one NAME at a time, not {', '.join(names)}")
+        show(kind, names[0] if names else None, [path for given in plugins for path in given.split(",") if path])
+    except (ValueError, OSError) as error:
+        print(f"harness.list: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def show(kind: str, name: str | None, plugins: list[str]) -> None:
+    """All of a kind with a line each, or one with its settings; ValueError names the nearest where it is unknown."""
+    if kind == "protocols" and name is not None:
+        from benchmarks.protocols import find
+
+        name = str(find(name))
+    known = descriptions(kind, plugins)
+    if name is None:
+        for each, text in known.items():
+            print(f"{each:24} {text}")
+        return
+    if name not in known:
+        raise ValueError(f"unknown {kind[:-1]} '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+    print(f"{name}: {known[name]}" if known[name] else name)
+    for line in details(kind, name):
+        print(line)
+
+
+def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
+    """Name -> one line."""
+    if kind == "methods":
+        import methods  # noqa: F401  registers the built-in methods
+        from methods.base import METHODS, load_plugins
+
+        load_plugins(plugins)
+        bound = {name: " (upper bound, no budget)" if cls.bound else "" for name, cls in METHODS.items()}
+        return {name: usage.first_sentence(cls) + bound[name] for name, cls in METHODS.items()}
+    if kind == "benchmarks":
+        from benchmarks.settings import SETTINGS
+
+        return {name: usage.first_sentence(settings) for name, settings in SETTINGS.items()}
+    if kind == "protocols":
+        from benchmarks.protocols import PROTOCOLS
+
+        return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget}"
+                for name, p in PROTOCOLS.items()}  # fmt: skip
+    from harness import config
+
+    found = config.yaml_descriptions(kind[:-1])
+    return {name: text for name, text in found.items() if name != "none"}
+
+
+def details(kind: str, name: str) -> list[str]:
+    """Settings with defaults and meanings, or what a protocol, profile or preset fixes."""
+    if kind == "methods":
+        from methods.base import METHODS
+
+        lines = list(usage.settings_lines(METHODS[name].Settings, f"{name}."))
+        return lines or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
+    if kind == "benchmarks":
+        from benchmarks.settings import SETTINGS
+
+        return list(usage.settings_lines(SETTINGS[name], "benchmark."))
+    if kind == "protocols":
+        from benchmarks.protocols import PROTOCOLS
+
+        return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS[name]).items()]
+    from harness.config import CONF
+
+    text = (CONF / kind[:-1] / f"{name}.yaml").read_text(encoding="utf-8")
+    return [f"  {line}" for line in text.splitlines() if not line.startswith("#")]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

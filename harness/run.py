@@ -1,0 +1,156 @@
+"""`python -m harness.run methods=[cram,er] ...`: from the command line to records and a table; `--help` says more."""
+
+import hashlib
+import json
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import check_packages, usage
+
+if TYPE_CHECKING:
+    from harness.compose import Request
+
+# Torch and Hydra are imported inside functions, so that --help answers at once and after the check of the packages.
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run a command line; returns the exit code (see the end of --help)."""
+    words = sys.argv[1:] if words is None else words
+    if {"--help", "-h"} & set(words):
+        print(usage.text())
+        return 0
+    try:
+        check_packages()
+        from harness.compose import request
+
+        asked = request(words)
+        todo = prepare(asked, words)
+    except (ValueError, OSError) as error:
+        if "debug=true" in words:
+            raise
+        print(f"harness.run: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return 0 if asked.plan else carry_out(asked, todo)
+
+
+def prepare(asked: "Request", words: list[str]) -> list[Path]:
+    """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
+    from harness import launch, plan
+
+    out = Path(asked.execution["out"])
+    launch.find(asked.execution["launcher"])
+    if asked.plan:
+        plan.print_plan(asked.runs)
+        return []
+    check_out(out)
+    todo = [run_id for run_id in asked.runs if not is_done(out / run_id, asked.rerun)]
+    plan.groups({run_id: asked.runs[run_id] for run_id in todo})
+    write_sweep(out, asked, words)
+    folders = [out / run_id for run_id in todo if queue(out / run_id, asked.runs[run_id])]
+    make_videos([asked.runs[folder.name] for folder in folders])
+    return folders
+
+
+def check_out(out: Path) -> None:
+    """ValueError if `out` cannot be a folder that we write to."""
+    place = next(p for p in (out, *out.parents) if p.exists() or p.is_symlink())
+    if not place.is_dir():
+        raise ValueError(f"out={out}: {place} is a file, not a folder; give another folder")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise ValueError(f"out={out}: {place} cannot be written to; give another folder")
+
+
+def is_done(folder: Path, rerun: str) -> bool:
+    """Whether a valid record is there; says so where it is not valid, or was made by other sources."""
+    from harness.record import sources_hash
+    from results.schema import validate
+
+    file = folder / "record.json"
+    if not file.exists():
+        return False
+    try:
+        record = json.loads(file.read_text())
+        validate(record)
+    except ValueError as error:
+        print(f"{folder.name}: its record is not valid ({error}); it is run again", file=sys.stderr)
+        shutil.rmtree(folder)
+        return False
+    if record["sources"] == sources_hash():
+        return True
+    if rerun == "changed":
+        print(f"{folder.name}: its record was made by other sources of the harness; it is run again", file=sys.stderr)
+        shutil.rmtree(folder)
+        return False
+    print(f"{folder.name}: its record was made by other sources of the harness (rerun=changed runs it again)",
+          file=sys.stderr)  # fmt: skip
+    return True
+
+
+def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
+    """OUT/sweeps/<id>.json: which runs this command asks for; the same runs give the same id."""
+    from harness.record import write_json
+
+    (out / "sweeps").mkdir(parents=True, exist_ok=True)
+    name = hashlib.sha256(json.dumps(sorted(asked.runs)).encode()).hexdigest()[:10]
+    methods = list(dict.fromkeys(config["method"]["name"] for config in asked.runs.values()))
+    created = datetime.now(UTC).isoformat(timespec="seconds")
+    content = {"id": name, "command": ["python", "-m", "harness.run", *words], "created": created,
+               "runs": list(asked.runs), "methods": methods}  # fmt: skip
+    write_json(out / "sweeps" / f"{name}.json", content)
+
+
+def queue(folder: Path, config: dict[str, Any]) -> bool:
+    """Write config.json and a queued status.json; False where another command is carrying out this run."""
+    from harness import launch
+    from harness.record import write_json
+
+    folder.mkdir(exist_ok=True)
+    with launch.taken(folder) as mine:
+        if mine:
+            write_json(folder / "config.json", config)
+            launch.write_status(folder, state="queued", reason=None, position=None, pid=None)
+        return mine
+
+
+def make_videos(configs: list[dict[str, Any]]) -> None:
+    """What the cache lacks is made here, once and with all cores, and not by each run."""
+    import benchmarks
+    from harness.config import cores
+
+    distinct = {json.dumps(config["benchmark"]): config for config in configs}
+    for config in distinct.values():
+        benchmark = config["benchmark"]
+        benchmarks.load(benchmark["name"], benchmark, Path(config["execution"]["paths"]["cache"]), cores())
+
+
+def carry_out(asked: "Request", todo: list[Path]) -> int:
+    """Launch what is not done, print the table of all that was asked for, and a line for each run that is not done."""
+    from harness import launch
+    from results.tables import print_table
+
+    out, interrupted, handed_on = Path(asked.execution["out"]), False, []
+    if todo:
+        try:
+            handed_on = launch.find(asked.execution["launcher"])(todo, asked.execution)
+        except KeyboardInterrupt:
+            interrupted = True
+    print_table(out, list(asked.runs))
+    missing = [run_id for run_id in asked.runs if not (out / run_id / "record.json").exists()]
+    for run_id in missing:
+        status = launch.read_status(out / run_id)
+        why = f": {status['reason']}" if status["reason"] else ""
+        log = f" (see {out / run_id / 'log.txt'})" if status["state"] == "failed" else ""
+        print(f"not done: {run_id} is {status['state']}{why}{log}", file=sys.stderr)
+    if interrupted:
+        return 130
+    return 0 if set(missing) <= set(handed_on) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
