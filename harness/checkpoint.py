@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,17 @@ def load(folder: Path) -> dict[str, Any] | None:
         what = f"checkpoint {path} cannot be read ({type(error).__name__})"
         raise ValueError(f"{what}; remove it to start anew") from error
     return content
+
+
+def end(folder: Path, keep: str, live: dict[str, Any]) -> None:
+    """What stays when the record is written: none, the live weights (live.pt), or all."""
+    if keep == "all" or not folder.exists():
+        return
+    if keep == "live":
+        torch.save(live, folder / "live.pt")
+        (folder / "state.pt").unlink(missing_ok=True)
+    else:
+        shutil.rmtree(folder)
 
 
 def global_generators() -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Plan:
         return (self.phase.epochs or 1) * -(-self.epoch_length // self.phase.batch)
 
     def batches(self, first: int, last: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Index [B] and view [B] or [B,V] of steps first..last-1; full batches with `steps`, short ends with `epochs`."""
+        """Index [B] and view [B] or [B,V] of steps first..last-1; with `epochs` ends may be short."""
         size, length = self.phase.batch, self.epoch_length
         known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         for step in range(first, last):

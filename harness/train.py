@@ -3,6 +3,7 @@
 import concurrent.futures
 import json
 import multiprocessing
+import os
 import random
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from harness.memory import MemoryMeter
 from methods.base import Method, Phase
 
 Progress = Callable[[dict[str, Any]], None]
+LINES = ("experiences.jsonl", "steps.jsonl")
 
 
 def run(config: dict[str, Any], folder: Path, progress: Progress = lambda position: None) -> dict[str, Any]:
@@ -75,6 +77,7 @@ class Run:
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.restarts = 0
         self.own_ids: set[int] = set()  # sample ids of the current experience
+        self.clock, self.saved_at = Clock("start"), time.monotonic()
         self._resume()
 
     def to_the_end(self) -> dict[str, Any]:
@@ -121,8 +124,8 @@ class Run:
         source = phase.data()
         plan = Plan(phase, len(source), (self.config["seed"], experience.current_experience, phase.name))
         steps = self.method.phase_steps = plan.n_steps(experience.n_merged)
-        clock = Clock()
         done = self.position["step"]
+        self.clock = Clock(phase.name)
         if done == 0:
             if phase.start is not None:
                 phase.start()
@@ -134,18 +137,20 @@ class Run:
             self.position["step"] = step + 1
             self.count(phase.name, len(batch) + int(log.get("replayed", 0)))
             self.log(experience, phase, step, steps, log)
+            if time.monotonic() - self.saved_at > 60 * self.config["execution"]["checkpoint"]["minutes"]:
+                self.save()
         self.memory.measure(self.method, experience, phase.name, "end", self.own_ids)
         self.method.optimiser = None
-        clock.add(self.seconds, phase.name)
+        self.clock.add(self.seconds)
         if phase.name == "compressor" and not experience.is_pretraining:
             self.measure_drift(experience, "before")
 
     def measure(self, experience: CurrentExperience) -> None:
         """Accuracy and drift at the end of an experience, and its line in experiences.jsonl."""
         self.measure_drift(experience, "after")
-        clock = Clock()
+        self.clock = Clock("evaluate")
         self.evaluation.measure(self.method, experience.current_experience)
-        clock.add(self.seconds, "evaluate")
+        self.clock.add(self.seconds)
         fields = self.evaluation.fields()
         i = experience.current_experience
         line = {"experience": i, "accuracy": fields["accuracy"][i], "counts": fields["counts"][i],
@@ -153,9 +158,9 @@ class Run:
         append(self.folder / "experiences.jsonl", line)
 
     def measure_drift(self, experience: CurrentExperience, at: str) -> None:
-        clock = Clock()
+        self.clock = Clock("drift")
         self.drift.measure(self.method, experience.current_experience, at, self.own_ids)
-        clock.add(self.seconds, "drift")
+        self.clock.add(self.seconds)
 
     def precision(self) -> Any:
         if self.config["precision"] == "float32":
@@ -177,21 +182,28 @@ class Run:
     # --- state -------------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
+        """Save everything a new process needs to go on from here, between two steps."""
+        self.clock.add(self.seconds)
         content = {
             "position": self.position, "method": self.method.state(), "generator": self.method.generator.get_state(),
             "global": checkpoint.global_generators(), "work": self.work, "seconds": self.seconds,
             "memory": self.memory.rows, "first_live": self.memory.first_live, "drift": self.drift.series,
             "prediction": torch.from_numpy(self.evaluation.prediction), "restarts": self.restarts,
             "prediction_within_task": torch.from_numpy(self.evaluation.prediction_within_task),
+            "lines": {name: size(self.folder / name) for name in LINES},
         }  # fmt: skip
         checkpoint.save(self.folder / "checkpoint", content)
+        self.saved_at = time.monotonic()
 
     def _resume(self) -> None:
         saved = checkpoint.load(self.folder / "checkpoint")
         if saved is None:
-            for name in ("experiences.jsonl", "steps.jsonl"):
+            for name in LINES:
                 (self.folder / name).unlink(missing_ok=True)
             return
+        for name, length in saved["lines"].items():
+            if (self.folder / name).exists():
+                os.truncate(self.folder / name, length)  # what was written after the checkpoint is done again
         self.method.load(saved["method"])
         self.method.generator.set_state(saved["generator"])
         checkpoint.set_global_generators(saved["global"])
@@ -202,7 +214,7 @@ class Run:
         self.evaluation.prediction_within_task = saved["prediction_within_task"].numpy()
 
     def finish(self) -> dict[str, Any]:
-        """Write predictions.npz and record.json; the checkpoint is dropped once they are there."""
+        """Write predictions.npz and record.json; of the checkpoint stays what `checkpoint.keep` says."""
         self.evaluation.write(self.folder / "predictions.npz", self.context.table)
         buffer = getattr(self.method, "buffer", None)
         memory = self.memory.summary() | {
@@ -216,23 +228,26 @@ class Run:
             **record.circumstance(self.config, self.device, self.restarts, self.seconds),
         }  # fmt: skip
         record.write(self.folder, content)
+        live = {name: module.state_dict() for name, module in self.method.live().items()}
+        checkpoint.end(self.folder / "checkpoint", self.config["execution"]["checkpoint"]["keep"], live)
         return content
 
 
 class Clock:
-    """Wall and processor seconds since it was made."""
+    """Wall and processor seconds of a phase, of evaluation or of drift, since it was last added up."""
 
-    def __init__(self):
-        self.wall, self.cpu = time.perf_counter(), time.process_time()
+    def __init__(self, what: str):
+        self.what, self.wall, self.cpu = what, time.perf_counter(), time.process_time()
 
-    def add(self, seconds: dict[str, Any], what: str) -> None:
-        wall = time.perf_counter() - self.wall
-        if what in ("evaluate", "drift"):
-            seconds[what] += wall
+    def add(self, seconds: dict[str, Any]) -> None:
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        if self.what in ("evaluate", "drift"):
+            seconds[self.what] += wall
         else:
-            seconds["by_phase"][what] = seconds["by_phase"].get(what, 0.0) + wall
+            seconds["by_phase"][self.what] = seconds["by_phase"].get(self.what, 0.0) + wall
         seconds["total"] += wall
-        seconds["cpu_total"] += time.process_time() - self.cpu
+        seconds["cpu_total"] += cpu
+        self.wall, self.cpu = self.wall + wall, self.cpu + cpu
 
 
 class located:
@@ -260,6 +275,10 @@ def merged(stream: Stream) -> Experience:
         classes_in_this_experience=last.classes_seen_so_far,
         **fields,
     )
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 def append(path: Path, line: dict[str, Any]) -> None:
