@@ -47,6 +47,7 @@ class Loaded:
     runs: tuple[Run, ...]
     problems: tuple[str, ...]  # files other than runs that cannot be used
     methods: tuple[str, ...]  # in the order in which sweeps name them
+    sweeps: tuple[dict[str, Any], ...] = ()  # what was asked for, as the sweep files say
 
     @property
     def done(self) -> list[Run]:
@@ -175,11 +176,12 @@ def load(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None 
     folders = tuple(Path(out) for out in ([outs] if isinstance(outs, str | Path) else outs))
     problems: list[str] = []
     methods: list[str] = []
+    sweeps: list[dict[str, Any]] = []
     found: dict[str, Run] = {}
     cache = _ValidatedCache()
     for out in folders:
         _check_out(out)
-        asked = _asked(out, problems, methods)
+        asked = _asked(out, problems, methods, sweeps)
         present = {path.name for path in out.iterdir() if path.is_dir() and _looks_like_run(path)}
         for run_id in [*asked, *sorted(present - set(asked))]:
             if run_ids is None or run_id in run_ids:
@@ -190,7 +192,7 @@ def load(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None 
             found[run_id] = _stub(Run(run_id, folders[0] / run_id, "missing", "no folder"), methods)
     if not found and not problems:
         raise ValueError(f"no runs in {', '.join(map(str, folders))}: an out folder holds sweeps/ and a folder a run")
-    return Loaded(folders, tuple(found.values()), tuple(problems), tuple(methods))
+    return Loaded(folders, tuple(found.values()), tuple(problems), tuple(methods), tuple(sweeps))
 
 
 def read_json(path: Path) -> tuple[Any, bytes]:
@@ -220,7 +222,7 @@ def _looks_like_run(path: Path) -> bool:
     return any((path / name).exists() for name in ("record.json", "status.json", "config.json"))
 
 
-def _asked(out: Path, problems: list[str], methods: list[str]) -> dict[str, list[str]]:
+def _asked(out: Path, problems: list[str], methods: list[str], sweeps: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Run ids that sweeps ask for -> methods of their sweep, in the order of asking."""
     asked: dict[str, list[str]] = {}
     for path in sorted((out / "sweeps").glob("*.json")) if (out / "sweeps").is_dir() else ():
@@ -232,6 +234,7 @@ def _asked(out: Path, problems: list[str], methods: list[str]) -> dict[str, list
         except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{path}: not a sweep: {_one_line(error)}")
             continue
+        sweeps.append(sweep)
         methods.extend(name for name in names if name not in methods)
         for run_id in runs:
             if isinstance(run_id, str) and RUN_ID.match(run_id):

@@ -1,0 +1,192 @@
+"""Pictures made of cells: accuracy and confusion matrices, change by class, filmstrips of decoded clips."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from results.figures import NoData
+from results.figures.frames import cells, collect, means, plain
+from results.load import Loaded, Run
+from results.pooling import Pooled, summarise
+from results.predictions import confusion as confusion_of
+from results.tables import title_of
+
+MOST = 12  # panels of a figure; the CSV file holds them all
+
+
+def _grid(n: int, size: float, labels: list[str]):
+    from matplotlib import pyplot
+
+    shown = min(n, MOST)
+    n_columns = min(4, shown)
+    n_rows = -(-shown // n_columns)
+    figure, axes = pyplot.subplots(n_rows, n_columns, figsize=(size * n_columns, size * n_rows), squeeze=False)
+    for axis in axes.flat[shown:]:
+        axis.set_visible(False)
+    for axis, label in zip(axes.flat, labels, strict=False):
+        axis.set_title(plain(label, 45))
+    if n > MOST:
+        figure.suptitle(f"{MOST} of {n}; all are in the CSV file")
+    return figure, list(axes.flat[:shown])
+
+
+def accuracy_matrices(loaded: Loaded, pooled: Pooled):
+    """Mean accuracy on task j (column) after task i (row)."""
+    import seaborn
+
+    def values(run: Run) -> Iterable[dict[str, Any]]:
+        return [
+            {"after": i + 1, "task": j + 1, "accuracy": value}
+            for i, row in enumerate(run.record["accuracy"]) for j, value in enumerate(row) if value is not None
+        ]  # fmt: skip
+
+    table = means(collect(pooled, values, "no accuracy was measured"), ["after", "task"], "accuracy")
+    groups = list(table.groupby(["condition", "method"], sort=False))
+    figure, axes = _grid(len(groups), 2.9, [", ".join(filter(None, key[::-1])) for key, _ in groups])
+    for axis, (_, group) in zip(axes, groups, strict=False):
+        n = int(group[["after", "task"]].to_numpy().max())
+        matrix = group.pivot(index="after", columns="task", values="mean").reindex(range(1, n + 1), axis=0)
+        matrix = 100 * matrix.reindex(range(1, n + 1), axis=1)
+        seaborn.heatmap(matrix, ax=axis, vmin=0, vmax=100, cmap="cividis", square=True, cbar=False,
+                        annot=n <= 10, fmt=".0f", annot_kws={"size": 6})  # fmt: skip
+        axis.set(xlabel="task", ylabel="after task")
+    return figure, table
+
+
+def confusion(loaded: Loaded, pooled: Pooled):
+    """Share of each class's items (row) put into each class (column) after the last task, summed over replicates.
+
+    Classes stand in the order of learning where all runs share it, else by name.
+    """
+    import seaborn
+
+    parts, panels_ = [], []
+    for cell in cells(pooled):
+        sums: dict[tuple[str, str], int] = {}
+        orders = {tuple(name for task in run.record["class_order"] for name in task) for run in cell.done}
+        order = list(next(iter(orders))) if len(orders) == 1 else sorted(set().union(*orders))
+        for run in cell.done:
+            try:
+                counts, names = confusion_of(run)
+            except (OSError, ValueError):
+                continue
+            for i, j in np.argwhere(counts):
+                key = (names[i], names[j])
+                sums[key] = sums.get(key, 0) + int(counts[i, j])
+        if sums:
+            place = {name: i for i, name in enumerate(order)}
+            matrix = np.zeros((len(order), len(order)))
+            for (target, taken), count in sums.items():
+                matrix[place[target], place[taken]] = count
+                parts.append({"method": cell.name, "condition": title_of(cell.condition or ()), "target": target,
+                              "prediction": taken, "items": count})  # fmt: skip
+            label = ", ".join(filter(None, [cell.name, title_of(cell.condition or ())]))
+            panels_.append((label, order, matrix / np.maximum(matrix.sum(1, keepdims=True), 1)))
+    if not panels_:
+        raise NoData("no run kept its predictions.npz")
+    figure, axes = _grid(len(panels_), 3.6, [label for label, _, _ in panels_])
+    for axis, (_, order, shares) in zip(axes, panels_, strict=False):
+        few = len(order) <= 12
+        ticks = [plain(name, 20) for name in order] if few else False
+        seaborn.heatmap(shares, ax=axis, vmin=0, vmax=1, cmap="cividis", square=True, cbar=False,
+                        xticklabels=ticks, yticklabels=ticks)  # fmt: skip
+        axis.set(xlabel="prediction", ylabel="class" if few else f"class ({len(order)}, names in the CSV)")
+    return figure, pd.DataFrame(parts)
+
+
+def per_class(loaded: Loaded, pooled: Pooled):
+    """Accuracy at the end minus right after learning, by class, mean over replicates."""
+    import seaborn
+    from matplotlib import pyplot
+
+    def values(run: Run) -> Iterable[dict[str, Any]]:
+        for task, names in enumerate(run.record["class_order"][:-1]):
+            for name in names:
+                series = run.record["per_class"].get(name) or [None]
+                if series[-1] is not None and series[task] is not None:
+                    yield {"class": name, "change": series[-1] - series[task]}
+
+    data = collect(pooled, values, "no class was measured right after learning and at the end")
+    rows = []
+    for (condition, method, name), group in data.groupby(["condition", "method", "class"], sort=False):
+        # The last task's classes have no change, and the order says which these are: n differs between classes.
+        summary = summarise(list(zip(group["order_seed"], group["seed"], group["change"], strict=True)))
+        rows.append({"condition": condition, "method": method, "class": name, "mean": summary.mean,
+                     "half_width": summary.half_width, "n": summary.n})  # fmt: skip
+    table = pd.DataFrame(rows)
+    label = [", ".join(filter(None, pair)) for pair in zip(table["method"], table["condition"], strict=True)]
+    wide = (
+        100 * table.assign(label=label).pivot(index="class", columns="label", values="mean")[list(dict.fromkeys(label))]
+    )
+    wide = wide.loc[wide.mean(axis=1).sort_values().index].iloc[:, :MOST]
+    longest = 0.06 * min(40, max(map(len, wide.columns)))  # inches that the slanted names take below
+    shown = wide if len(wide) <= 60 else pd.concat([wide.head(30), wide.tail(30)])
+    figure, axis = pyplot.subplots(figsize=(2.5 + 0.7 * wide.shape[1], 1.2 + longest + 0.16 * len(shown)))
+    seaborn.heatmap(shown, ax=axis, cmap="vlag", center=0, vmin=-100, vmax=100, annot=True, fmt=".0f",
+                    annot_kws={"size": 6}, cbar_kws={"label": "change (points)"})  # fmt: skip
+    axis.set_yticks(np.arange(len(shown)) + 0.5, [plain(str(name), 40) for name in shown.index], size=6)
+    axis.set_xticks(np.arange(wide.shape[1]) + 0.5, [plain(name, 40) for name in wide.columns], rotation=45, ha="right")
+    axis.set(xlabel="", ylabel="" if len(wide) <= 60 else f"30 worst and 30 best of {len(wide)} classes")
+    return figure, table
+
+
+def filmstrip(loaded: Loaded, pooled: Pooled):
+    """The middle frame of the same stored clips, original and as decoded after each task, a block a method.
+
+    From filmstrip.npz of a run: `original` uint8 [K, H, W, 3], `decoded` uint8 [T, K, H, W, 3], `stored` bool [T, K],
+    `sample_id` [K].
+    """
+    from matplotlib import pyplot
+
+    strips, rows = [], []
+    for cell in cells(pooled):
+        for run in sorted(cell.done, key=lambda run: (run.order_seed, run.seed)):
+            strip = _read_filmstrip(run)
+            if strip is not None:
+                strips.append((cell.name, strip))
+                error = ((strip["decoded"].astype(float) - strip["original"]) ** 2).mean((2, 3, 4))
+                rows += [
+                    {"method": cell.name, "condition": title_of(cell.condition or ()), "run_id": run.run_id,
+                     "sample_id": str(strip["sample_id"][k]), "after": t + 1, "psnr": _psnr(error[t, k])}
+                    for t, k in np.argwhere(strip["stored"])
+                ]  # fmt: skip
+                break
+    if not strips:
+        raise NoData("no run saved a filmstrip.npz")
+    strips = strips[:6]
+    n_columns = 1 + max(len(strip["decoded"]) for _, strip in strips)
+    n_clips = [min(3, len(strip["original"])) for _, strip in strips]
+    figure, axes = pyplot.subplots(
+        sum(n_clips), n_columns, squeeze=False, figsize=(0.8 * n_columns + 1, 0.85 * sum(n_clips))
+    )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+    line = 0
+    for (name, strip), n in zip(strips, n_clips, strict=True):
+        for k in range(n):
+            axes[line][0].imshow(strip["original"][k])
+            axes[line][0].set_ylabel(plain(name, 16) if k == 0 else "", rotation=0, ha="right", va="center")
+            for t in range(len(strip["decoded"])):
+                axes[line][t + 1].imshow(strip["decoded"][t, k]) if strip["stored"][t, k] else None
+            line += 1
+    for t, axis in enumerate(axes[0]):
+        axis.set_title("original" if t == 0 else f"task {t}", size=7)
+    return figure, pd.DataFrame(rows)
+
+
+def _psnr(error: float) -> float:
+    return float(10 * np.log10(255**2 / max(error, 1e-6)))
+
+
+def _read_filmstrip(run: Run) -> dict[str, np.ndarray] | None:
+    try:
+        with np.load(run.folder / "filmstrip.npz", allow_pickle=False) as file:
+            strip = {name: file[name] for name in ("original", "decoded", "stored", "sample_id")}
+    except (OSError, ValueError, KeyError, EOFError):
+        return None
+    t, k = strip["stored"].shape if strip["stored"].ndim == 2 else (0, 0)
+    fits = strip["decoded"].shape[:2] == (t, k) and strip["decoded"].shape[1:] == strip["original"].shape
+    return strip if fits and t and k and strip["decoded"].dtype == np.uint8 else None

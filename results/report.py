@@ -1,0 +1,187 @@
+"""One self-contained HTML file from records: `python -m results.report OUT [reference=] [plots=] [to=report.html]`."""
+
+import base64
+import io
+import math
+import os
+import shlex
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from results import compare, plots, statistics
+from results.arguments import Option, command
+from results.columns import COLUMNS
+from results.load import Loaded, Run, load, run_row
+from results.pooling import Pooled, pool
+from results.tables import LAYOUTS, Entry, build, title_of
+
+LARGEST_SVG = 200_000  # a plot of more bytes than this is shown as PNG
+FILES = ("config.json", "log.txt", "status.json", "record.json")
+
+
+def wishes(loaded: Loaded) -> dict[str, Any]:
+    """What the newest sweep asks its report to show: its key `report` (question, layout, columns, plots, ...)."""
+    asked = [sweep for sweep in loaded.sweeps if isinstance(sweep.get("report"), dict)]
+    return max(asked, key=lambda sweep: str(sweep.get("created")))["report"] if asked else {}
+
+
+def html(loaded: Loaded, folder: Path, choice: dict[str, Any]) -> str:
+    """The page; links are relative to `folder`, where it will lie. Every text from a record is escaped."""
+    import jinja2
+
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    pooled = pool(loaded, choice["mixed"])
+    drawn, not_drawn = _plots(loaded, pooled, choice["plots"])
+    states = Counter(run.state for run in loaded.runs)
+    return environment.get_template("report.html.j2").render(
+        title=choice["title"] or f"Results of {', '.join(out.name or str(out) for out in loaded.outs)}",
+        question=choice["question"],
+        counts=f"{len(loaded.runs)} runs: " + ", ".join(f"{n} {state}" for state, n in states.most_common()) + ".",
+        sweeps=[_sweep(sweep) for sweep in loaded.sweeps],
+        absent=[{"run_id": run.run_id, "state": run.state, "reason": run.reason, "links": _links(run, folder)}
+                for run in loaded.absent],
+        problems=loaded.problems,
+        table=build(loaded, choice["layout"], choice["columns"], choice["mixed"]),
+        value=_sort_value,
+        comparisons=_comparisons(pooled, choice),
+        plots=drawn,
+        not_drawn=not_drawn,
+        holders=_holders(pooled),
+        environment=_environment(loaded.done),
+        runs=[_run(run, folder) for run in loaded.done],
+    )  # fmt: skip
+
+
+def _sort_value(entry: Entry) -> str:
+    if entry.summary is None or math.isnan(entry.summary.mean):
+        return ""
+    return f"{entry.summary.mean:.6g}"
+
+
+def _sweep(sweep: dict[str, Any]) -> dict[str, Any]:
+    words = sweep.get("command", "")
+    text = shlex.join(map(str, words)) if isinstance(words, list) else str(words)
+    return {"command": text, "created": str(sweep.get("created", "")), "n": len(sweep["runs"])}
+
+
+def _links(run: Run, folder: Path) -> list[tuple[str, str]]:
+    files = [name for name in FILES if (run.folder / name).exists()]
+    return [(name, quote(os.path.relpath(run.folder / name, folder).replace(os.sep, "/"))) for name in files]
+
+
+def _run(run: Run, folder: Path) -> dict[str, Any]:
+    row = run_row(run)
+    return {
+        "run_id": run.run_id, "final": _share(row["final_accuracy"]), "forgetting": _share(row["forgetting"]),
+        "seconds": f"{row['seconds']:.0f}", "links": _links(run, folder),
+    }  # fmt: skip
+
+
+def _share(value: float) -> str:
+    return "–" if math.isnan(value) else f"{100 * value:.1f}"
+
+
+def _comparisons(pooled: Pooled, choice: dict[str, Any]) -> dict[str, Any]:
+    """Words and tables of results.compare, or one sentence why there are none."""
+    column = COLUMNS[choice["metric"]]
+    try:
+        comparisons = statistics.compare(pooled, choice["reference"], column, choice["methods"])
+    except ValueError as error:
+        return {"words": [f"No comparison: {error}."], "sections": [], "caption": []}
+    if not comparisons:
+        return {"words": [f"There is no method to compare with {choice['reference']}."], "sections": [], "caption": []}
+    table = compare.compare_table(comparisons, column)
+    return {"words": table.notes, "sections": table.sections, "caption": table.caption}
+
+
+def _plots(loaded: Loaded, pooled: Pooled, names: Sequence[str]) -> tuple[list[dict[str, str]], list[plots.Plot]]:
+    """Pictures as data addresses, and the plots that these records do not allow."""
+    from matplotlib import pyplot
+
+    drawn, not_drawn = [], []
+    for plot in plots.draw(loaded, pooled, names) if loaded.done else ():
+        if plot.figure is None:
+            not_drawn.append(plot)
+            continue
+        drawn.append({"about": plot.about, "source": _picture(plot)})
+        pyplot.close(plot.figure)
+    return drawn, not_drawn
+
+
+def _picture(plot: plots.Plot) -> str:
+    for kind, mime in (("svg", "image/svg+xml"), ("png", "image/png")):
+        content = io.BytesIO()
+        plot.figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None, dpi=110)
+        if kind == "png" or content.tell() <= LARGEST_SVG:
+            break
+    return f"data:{mime};base64,{base64.b64encode(content.getvalue()).decode()}"
+
+
+def _holders(pooled: Pooled) -> list[dict[str, Any]]:
+    rows = []
+    for cell in pooled.cells.values():
+        most = max(cell.done, key=lambda run: run.record["memory"]["carried_max"], default=None)
+        memory = most.record["memory"] if most else {"carried": {}, "carried_max": 0}
+        for holder, size in sorted(memory["carried"].items(), key=lambda item: -item[1]):
+            share = f"{100 * size / memory['carried_max']:.1f} %" if memory["carried_max"] else "–"
+            rows.append({"method": cell.name, "condition": title_of(cell.condition or ()), "holder": holder,
+                         "bytes": size, "share": share})  # fmt: skip
+    return rows
+
+
+def _environment(done: Sequence[Run]) -> list[dict[str, Any]]:
+    """Each circumstance with its values and how many runs had it."""
+    counts: Counter[tuple[str, str]] = Counter()
+    for run in done:
+        record = run.record
+        dirty = {True: ", with changes not committed", False: "", None: ""}[record["git"]["dirty"]]
+        facts = {
+            "git commit": f"{record['git']['commit'] or 'none'}{dirty}", "sources": record["sources"][:12],
+            "clip table": record["clip_table_hash"][:12], "device": record["device"],
+            "precision": record["precision_used"], "deterministic": str(record["deterministic"]).lower(),
+            **record["versions"],
+        }  # fmt: skip
+        counts.update((what, str(value)) for what, value in facts.items() if value is not None)
+    return [{"what": what, "value": value, "n": n} for (what, value), n in counts.items()]
+
+
+def run(outs: list[str], to: str, **choice: Any) -> int:
+    loaded = load(outs)
+    for key, value in wishes(loaded).items():
+        if key in choice and choice[key] == OPTIONS[key].default:
+            choice[key] = value
+    path = Path(to) if to else Path(outs[0]) / "report.html"
+    if path.is_dir():
+        raise ValueError(f"to={to} is a folder; give the name of the HTML file, such as {path / 'report.html'}")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    page = html(loaded, path.parent, choice)
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    beside.write_text(page, encoding="utf-8", errors="replace")
+    os.replace(beside, path)
+    print(f"{path}: {len(loaded.done)} of {len(loaded.runs)} runs, {path.stat().st_size / 1e6:.2f} MB")
+    return 0
+
+
+OPTIONS = {
+    "to": Option("", "HTML file to write (default: OUT/report.html)"),
+    "title": Option("", "heading (default: the out folder's name)"),
+    "question": Option("", "the question that the runs are to answer"),
+    "layout": Option("metrics", "of the main table: metrics or grid", choices=LAYOUTS),
+    "columns": Option([], "quantities of the main table (default: the main ones)", "list", tuple(COLUMNS)),
+    "plots": Option([], f"which plots (default: all that the records allow): {', '.join(plots.PLOTS)}", "list",
+                    tuple(plots.PLOTS)),
+    "reference": Option("cram", "the row that the others are compared with"),
+    "metric": Option("final_accuracy", "what is compared", choices=compare.METRICS),
+    "methods": Option([], "rows to compare (default: all but the bounds)", "list"),
+    "mixed": Option(False, "pool runs of different sources, devices or precisions; captions say so", "flag"),
+}  # fmt: skip
+
+if __name__ == "__main__":
+    sys.exit(command("results.report", __doc__.splitlines()[0], OPTIONS, run))

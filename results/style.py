@@ -1,0 +1,59 @@
+"""One look for every plot: colours that a colour-blind reader tells apart, one colour a method everywhere."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+# Okabe and Ito's colours and one more; bounds are black and grey.
+COLOURS = {
+    "cram": "#0072B2",
+    "no_refresh": "#D55E00",
+    "no_snapshot": "#CC79A7",
+    "refresh_only": "#56B4E9",
+    "current_decoder": "#8C613C",
+    "frozen": "#009E73",
+    "er": "#E69F00",
+    "naive": "#B8A800",
+    "joint": "#000000",
+    "joint_codes": "#666666",
+    "all_decoders": "#999999",
+}
+OTHERS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
+DASHES = ("-", "--", ":", "-.")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+
+def use() -> None:
+    """Set the style of all figures made afterwards; files are the same for the same data."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import seaborn
+
+    seaborn.set_theme(context="paper", style="whitegrid", rc={
+        "figure.dpi": 110, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titlesize": "medium",
+        "svg.fonttype": "path", "svg.hashsalt": "results", "legend.frameon": False,
+        "figure.constrained_layout.use": True,
+    })  # fmt: skip
+
+
+def colour(method: str) -> str:
+    """The method's colour, whatever else is in the plot; a method of one's own gets one by its name."""
+    if method in COLOURS:
+        return COLOURS[method]
+    return OTHERS[hashlib.sha256(method.encode()).digest()[0] % len(OTHERS)]
+
+
+def look(row: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any]:
+    """Line style of a table's row: the method's colour, and dashes and marker that tell its variants apart.
+
+    Unknown methods that share a colour count as variants of one another.
+    """
+    alike = [other for other in rows if colour(other[0]) == colour(row[0])]
+    place = alike.index(row)
+    return {
+        "color": colour(row[0]),
+        "linestyle": DASHES[place % len(DASHES)],
+        "marker": MARKERS[place % len(MARKERS)],
+        "markersize": 4,
+    }
