@@ -35,13 +35,14 @@ def parse(argv: Sequence[str], options: dict[str, Option]) -> tuple[list[str], d
         elif key not in options or not equals:
             raise ValueError(f"unknown option {word!r}; options: {', '.join(options)}{nearest(key, list(options))}")
         else:
-            values[key] = _value(key, text, options[key])
+            values[key] = value_of(key, text, options[key])
     if not outs:
         raise ValueError("no out folder given, such as runs")
     return outs, values
 
 
-def _value(key: str, text: str, option: Option) -> Any:
+def value_of(key: str, text: str, option: Option) -> Any:
+    """The value that `key=text` stands for; raises ValueError with what is allowed."""
     text = text.strip()
     if option.kind == "list":
         items = [item.strip() for item in text.removeprefix("[").removesuffix("]").split(",") if item.strip()]
@@ -62,7 +63,9 @@ def _value(key: str, text: str, option: Option) -> Any:
 
 def _check_choice(key: str, text: str, option: Option) -> None:
     if option.choices and text not in option.choices:
-        raise ValueError(f"{key}={text}: give one of {', '.join(option.choices)}{nearest(text, option.choices)}")
+        raise ValueError(
+            f"{key}={text}: give one of {', '.join(filter(None, option.choices))}{nearest(text, option.choices)}"
+        )
 
 
 def command(name: str, about: str, options: dict[str, Option], run: Callable[..., int]) -> int:
@@ -73,7 +76,9 @@ def command(name: str, about: str, options: dict[str, Option], run: Callable[...
         for key, option in options.items():
             shown = ",".join(option.default) if isinstance(option.default, list | tuple) else option.default
             shown = {True: "true", False: "false", None: ""}.get(shown, shown)
-            choices = f" ({' | '.join(option.choices)})" if option.choices and option.kind != "list" else ""
+            choices = (
+                f" ({' | '.join(filter(None, option.choices))})" if option.choices and option.kind != "list" else ""
+            )
             print(f"  {key}={shown}\n      {option.help}{choices}")
         return 0
     try:

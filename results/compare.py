@@ -8,12 +8,18 @@ from collections.abc import Sequence
 from results import statistics
 from results.arguments import Option, command
 from results.columns import COLUMNS, Column
-from results.load import load
+from results.load import Loaded, load
 from results.pooling import pool
 from results.statistics import Comparison
 from results.tables import Entry, Heading, Row, Section, Table, notes, title_of
 
 METRICS = tuple(name for name, column in COLUMNS.items() if column.kind == "share")
+
+
+def primary_metric(loaded: Loaded) -> str:
+    """The one metric by which the records' protocols are judged; final accuracy where they differ in it."""
+    primaries = {run.record["protocol"]["primary"] for run in loaded.done}
+    return primaries.pop() if len(primaries) == 1 and primaries <= set(METRICS) else "final_accuracy"
 
 
 def compare_table(comparisons: Sequence[Comparison], column: Column, note_lines: Sequence[str] = ()) -> Table:
@@ -78,6 +84,7 @@ def run(outs: list[str], reference: str, metric: str, methods: list[str], format
 
     loaded = load(outs)
     pooled = pool(loaded, mixed)
+    metric = metric or primary_metric(loaded)
     comparisons = statistics.compare(pooled, reference, COLUMNS[metric], methods)
     if not comparisons:
         raise ValueError(f"nothing to compare with {reference}: it is the only row without a bound")
@@ -94,7 +101,7 @@ def run(outs: list[str], reference: str, metric: str, methods: list[str], format
 
 OPTIONS = {
     "reference": Option("cram", "the row that the others are compared with"),
-    "metric": Option("final_accuracy", "what is compared", choices=METRICS),
+    "metric": Option("", "what is compared (default: the protocol's primary metric)", choices=("", *METRICS)),
     "methods": Option([], "rows to compare; the fewer were declared beforehand, the more can be shown", "list"),
     "format": Option("terminal", "how to print", choices=("terminal", "markdown", "latex", "json")),
     "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),

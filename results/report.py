@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import quote
 
 from results import compare, plots, statistics
-from results.arguments import Option, command
+from results.arguments import Option, command, value_of
 from results.columns import COLUMNS
 from results.load import Loaded, Run, load, run_row
 from results.pooling import Pooled, pool
@@ -116,11 +116,13 @@ def _plots(loaded: Loaded, pooled: Pooled, names: Sequence[str]) -> tuple[list[d
 
 
 def _picture(plot: plots.Plot) -> str:
-    for kind, mime in (("svg", "image/svg+xml"), ("png", "image/png")):
-        content = io.BytesIO()
-        plot.figure.savefig(content, format=kind, metadata={"Date": None} if kind == "svg" else None, dpi=110)
-        if kind == "png" or content.tell() <= LARGEST_SVG:
-            break
+    """The figure as a data address: SVG, or PNG where the SVG would be large."""
+    content = io.BytesIO()
+    plot.figure.savefig(content, format="svg", metadata={"Date": None})
+    mime = "image/svg+xml"
+    if content.tell() > LARGEST_SVG:
+        content, mime = io.BytesIO(), "image/png"
+        plot.figure.savefig(content, format="png", dpi=110)
     return f"data:{mime};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
@@ -156,7 +158,9 @@ def run(outs: list[str], to: str, **choice: Any) -> int:
     loaded = load(outs)
     for key, value in wishes(loaded).items():
         if key in choice and choice[key] == OPTIONS[key].default:
-            choice[key] = value
+            text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
+            choice[key] = value_of(key, text, OPTIONS[key])
+    choice["metric"] = choice["metric"] or compare.primary_metric(loaded)
     path = Path(to) if to else Path(outs[0]) / "report.html"
     if path.is_dir():
         raise ValueError(f"to={to} is a folder; give the name of the HTML file, such as {path / 'report.html'}")
@@ -178,7 +182,7 @@ OPTIONS = {
     "plots": Option([], f"which plots (default: all that the records allow): {', '.join(plots.PLOTS)}", "list",
                     tuple(plots.PLOTS)),
     "reference": Option("cram", "the row that the others are compared with"),
-    "metric": Option("final_accuracy", "what is compared", choices=compare.METRICS),
+    "metric": Option("", "what is compared (default: the protocol's primary metric)", choices=("", *compare.METRICS)),
     "methods": Option([], "rows to compare (default: all but the bounds)", "list"),
     "mixed": Option(False, "pool runs of different sources, devices or precisions; captions say so", "flag"),
 }  # fmt: skip

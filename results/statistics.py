@@ -170,7 +170,7 @@ def in_words(comparison: Comparison, column: Column) -> str:
     if not c.can_show:
         return (
             f"{c.row}: {direction} on average over {c.n} pairs ({interval}), but no outcome of {c.n} pairs could "
-            f"show a difference among {c.k} comparison{'s' * (c.k > 1)} (smallest p {c.smallest_p:.2g}): "
+            f"show a difference among {c.k} comparison{'s' * (c.k > 1)} (smallest p {c.smallest_p:.3g}): "
             f"at least {needed} replicates would be needed."
         )
     if c.marked:
