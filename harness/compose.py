@@ -110,7 +110,11 @@ def _file_name(protocol: str) -> str:
 
 def _known_settings() -> list[str]:
     default = OmegaConf.to_container(compose("config"))
-    known = [*GROUPS, *_flat(default)]
+    known = [
+        *GROUPS,
+        *METHODS,
+        *(key for key in _flat(default) if key.count(".") != 1 or not key.startswith("method.")),
+    ]
     known += [f"benchmark.{entry.name}" for settings in SETTINGS.values() for entry in fields(settings)]
     return known + [key.removeprefix("method.") for key in known if key.startswith("method.")]
 
@@ -173,7 +177,7 @@ def _configs(
     """The configs of one combination: its methods, each with all pairs of seeds."""
     shared = {name: command[name] for name in shared_settings()}
     for name, settings in shared_settings().items():
-        check_values(settings, shared[name], f"{name}.")
+        check_values(settings, shared[name], f"{name}.", shared=True)
     check_values(Command, command)
     names = _method_names(command["methods"])
     for name in methods_set - set(names):

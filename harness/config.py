@@ -47,7 +47,7 @@ class Checkpoint:
     """When the state of a run is saved."""
 
     minutes: float = option(10.0, "minutes between two checkpoints (fractions allowed)", above=0)
-    keep: str = option("live", "live | last: dropped when the run is done, or the last one kept")
+    keep: str = option("live", "none | live | all: what stays of it when the run is done (live: the weights)")
 
 
 @dataclass
@@ -133,10 +133,7 @@ def parse_bytes(value: Any) -> int | None:
     match = re.fullmatch(r"(-?\d+(?:\.\d*)?(?:e\d+)?)\s*([A-Za-z]*)", text)
     units = {unit.lower(): factor for unit, factor in UNITS.items()}
     if isinstance(value, bool) or match is None or match[2].lower() not in units:
-        hint = nearest(match[2], [unit for unit in UNITS if unit]) if match else ""
-        raise ValueError(
-            f"memory.budget={text} is no number of bytes; write e.g. 700kB, 2MB, 1GiB, 700000 or none{hint}"
-        )
+        raise ValueError(f"memory.budget={text} is no number of bytes; write e.g. 700kB, 2MB, 1GiB, 700000 or none")
     size = int(float(match[1]) * units[match[2].lower()])
     if size < 1:
         raise ValueError(
@@ -179,13 +176,18 @@ def choices(entry: Field) -> tuple[str, ...]:
     return tuple(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", listed[0]))) if listed and "str" in str(entry.type) else ()
 
 
-def check_values(settings: type, values: dict[str, Any], prefix: str = "") -> None:
-    """ValueError if a value is none of the words its field allows, negative, not finite, or not above its bound."""
+def check_values(settings: type, values: dict[str, Any], prefix: str = "", shared: bool = False) -> None:
+    """ValueError if a value is none of the words its field allows, negative, not finite, or not above its bound.
+
+    Of the `shared` settings whole numbers must be above 0, unless their help says what 0 stands for.
+    """
     for entry in fields(settings):
         name, value, above = prefix + entry.name, values[entry.name], entry.metadata.get("above")
+        if shared and entry.type is int and "(0:" not in entry.metadata["help"]:
+            above = 0
         if is_dataclass(entry.type):
             check_values(entry.type, value, f"{name}.")
-        elif value is None or isinstance(value, bool):
+        elif value is None or isinstance(value, bool) or entry.type is Any:
             continue
         elif choices(entry) and value not in choices(entry):
             allowed = choices(entry)

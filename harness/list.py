@@ -56,8 +56,7 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
         from methods.base import METHODS, load_plugins
 
         load_plugins(plugins)
-        bound = {name: " (upper bound, no budget)" if cls.bound else "" for name, cls in METHODS.items()}
-        return {name: usage.first_sentence(cls) + bound[name] for name, cls in METHODS.items()}
+        return {name: usage.first_sentence(cls) for name, cls in METHODS.items()}
     if kind == "benchmarks":
         from benchmarks.settings import SETTINGS
 

@@ -29,14 +29,9 @@ class Argument:
 
 
 def parse(words: Iterable[str]) -> list[Argument]:
-    """The words of the command line; ValueError for one that is not `name=value`, or a name given twice."""
-    arguments = [_parse_word(word) for word in words]
-    seen: set[str] = set()
-    for argument in arguments:
-        if argument.key in seen:
-            raise ValueError(f"{argument.key} is given twice; sweep over values by commas: {argument.key}=A,B")
-        seen.add(argument.key)
-    return arguments
+    """The words of the command line; ValueError for one that is not `name=value`."""
+    # Of a name given twice the last one holds, as in Hydra.
+    return list({argument.key: argument for argument in map(_parse_word, words)}.values())
 
 
 def combinations(arguments: list[Argument]) -> list[list[str]]:
@@ -97,8 +92,24 @@ def explain(error: Exception, known: list[str], overrides: list[str]) -> ValueEr
     key = re.sub(r"\[\d+\]", "", str(getattr(cause, "full_key", None) or ""))
     given = next((o.partition("=")[2] for o in overrides if o.partition("=")[0] == key), None)
     if "Could not override" in str(error) or (given is None and "not in" in str(cause)):
-        return ValueError(f"unknown setting '{key}'{nearest(key, known)} (see --help)")
+        return _unknown(key, known)
+    if "Invalid type assigned" in str(cause):
+        return ValueError(f"{key}={given}: {key} is a group of settings; set one of them, {key}.NAME=VALUE")
+    if "is not a ListConfig" in str(cause):
+        return ValueError(f"{key}={given} is not a list; write e.g. {key}=[{given}]")
     return ValueError(f"{key}={given}: {first_line(cause)}" if given is not None else first_line(cause))
+
+
+def _unknown(key: str, known: list[str]) -> ValueError:
+    part, _, rest = key.partition(".")
+    if part != "method" or "." not in rest:
+        return ValueError(f"unknown setting '{key}'{nearest(key, known)} (see --help)")
+    method, _, name = rest.partition(".")
+    own = [each.rpartition(".")[2] for each in known if each.startswith(f"method.{method}.")]
+    listed = (
+        f"its own: {', '.join(own)}" if own else "it has none of its own; those of --help are shared by all methods"
+    )
+    return ValueError(f"method {method} has no setting '{name}'{nearest(name, own)} ({listed})")
 
 
 def first_line(error: Exception) -> str:

@@ -96,7 +96,10 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     """OUT/sweeps/<id>.json: which runs this command asks for; the same runs give the same id."""
     from harness.record import write_json
 
-    (out / "sweeps").mkdir(parents=True, exist_ok=True)
+    try:
+        (out / "sweeps").mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ValueError(f"out={out} cannot be made: {error.strerror}; give another folder") from error
     name = hashlib.sha256(json.dumps(sorted(asked.runs)).encode()).hexdigest()[:10]
     methods = list(dict.fromkeys(config["method"]["name"] for config in asked.runs.values()))
     created = datetime.now(UTC).isoformat(timespec="seconds")

@@ -10,7 +10,8 @@ HEAD = """usage: python -m harness.run methods=[cram,er,no_refresh] [name=value 
 
 Runs methods on a stream of video clips and prints a table; each finished run leaves a record in its folder under out.
 The same command again continues what is not finished. Values are written in Hydra's syntax: lists as [a,b], a single
-value is taken for a list of one, and commas sweep any setting (compressor.steps=50,100 doubles the runs).
+value is taken for a list of one, commas sweep any setting (compressor.steps=50,100 doubles the runs), and of a name
+given twice the last one holds.
 
   python -m harness.run methods=[cram,er] replicates=3 memory.budget=700kB out=runs
   python -m harness.run methods=[cram,er] plan=true

@@ -1,0 +1,462 @@
+"""The command line: what it asks for, what it refuses, what it leaves behind, and what happens when runs go wrong."""
+
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from harness.config import shared_settings
+from harness.list import main as list_main
+from harness.progress import Display
+from harness.run import main
+
+ROOT = Path(__file__).parent.parent
+TINY = ["preset=smoke", "benchmark.clips_per_class=1", "compressor.steps=2", "classifier.steps=2"]
+
+# Methods of a user: one that fails, one that is killed, one that waits to be stopped.
+PLUGIN = """
+import os, signal, time
+from methods.base import Phase, register
+from methods.naive import Naive
+
+class Told(Naive):
+    def phases(self, experience):
+        return [Phase("trouble", lambda: experience.clips, self.trouble, steps=2, batch=2)]
+
+@register("raises")
+class Raises(Told):
+    def trouble(self, batch):
+        raise RuntimeError("out of luck\\nand more")
+
+@register("killed")
+class Killed(Told):
+    def trouble(self, batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+@register("waits")
+class Waits(Told):
+    def trouble(self, batch):
+        time.sleep(1)
+        return {"loss": 1.0}
+    def phases(self, experience):
+        return [Phase("trouble", lambda: experience.clips, self.trouble, steps=600, batch=2)]
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> str:
+    return f"paths.cache={tmp_path_factory.mktemp('cache')}"
+
+
+@pytest.fixture
+def plugin(tmp_path) -> str:
+    file = tmp_path / "mine" / "my_method.py"
+    file.parent.mkdir()
+    file.write_text(PLUGIN)
+    return f"plugins={file}"
+
+
+def planned(capsys, *words: str) -> list[str]:
+    """Run ids that a command line asks for."""
+    capsys.readouterr()
+    assert main([*words, "plan=true"]) == 0
+    out = capsys.readouterr().out
+    ids = re.findall(r"^  (\S+)$", out, flags=re.MULTILINE)
+    assert f"{len(ids)} runs" in out
+    return ids
+
+
+def refused(capsys, *words: str) -> str:
+    """The one line on stderr of a command line that is not run."""
+    capsys.readouterr()
+    assert main(list(words)) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert len(captured.err.strip().splitlines()) == 1
+    return captured.err
+
+
+# ---- help and packages
+
+
+def test_help_is_quick_imports_no_torch_and_covers_every_shared_setting():
+    code = (
+        "import sys; from harness.run import main; main(['--help'])\n"
+        "print([m for m in ('torch', 'hydra', 'omegaconf', 'pandas', 'numpy') if m in sys.modules])"
+    )
+    began = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert time.perf_counter() - began < 1.0
+    assert done.stdout.splitlines()[-1] == "[]"
+    for group, settings in shared_settings().items():
+        for entry in fields(settings):
+            assert re.search(rf"^  {group}\.{entry.name}=\S+ +\S+", done.stdout, flags=re.MULTILINE)
+            assert entry.metadata["help"] in done.stdout
+
+
+@pytest.mark.parametrize("package", ["methods", "results"])
+def test_a_package_of_the_user_that_hides_ours_is_named_with_both_paths(tmp_path, package):
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("raise SystemExit('the wrong package was imported')")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "harness.run", "methods=cram"]
+    done = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert str(tmp_path / package) in done.stderr
+    assert str(ROOT / package) in done.stderr
+
+
+def test_a_folder_of_results_without_code_hides_nothing(tmp_path):
+    (tmp_path / "results").mkdir()
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    code = "from harness import check_packages; check_packages()"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=environment, check=True)
+
+
+# ---- what is asked for
+
+
+def test_commas_sweep_and_lists_come_from_scalars(capsys, cache):
+    def count(*words: str) -> int:
+        return len(planned(capsys, cache, *words))
+
+    assert count("methods=naive") == count("methods=[naive]") == 1
+    assert count("methods=naive,er", "replicates=2") == 4
+    assert count("methods=naive", "compressor.steps=5,6", "classifier.steps=1,2,3") == 6
+    assert count("methods=naive", "seeds=[0,1]", "order_seeds=range(0,3)") == 6
+    assert count("methods=[naive,er]", "methods=naive") == 1  # the last one holds
+    assert count("methods=[naive,er]", "er.codec=raw,jpeg") == 3  # naive is the same run under both
+    assert count("methods=er", "compressor.patch=[4,4,4],[2,4,4]") == 2
+    assert count("methods=naive", "protocol=moving-digits-10,moving-digits-5") == 2
+
+
+def test_replicates_set_both_seeds(capsys, cache):
+    ids = planned(capsys, cache, "methods=naive", "replicates=[100,101]")
+    assert [re.search(r"-s(\d+)-o(\d+)-", each).groups() for each in ids] == [("100", "100"), ("101", "101")]
+    assert ids[0] == planned(capsys, cache, "methods=naive", "seeds=100", "order_seeds=100")[0]
+
+
+def test_protocols_by_name_and_custom_where_something_is_changed(capsys, cache):
+    default = planned(capsys, cache, "methods=naive")
+    assert default[0].startswith("moving-digits-10-v1-naive-s0-o0-")
+    assert planned(capsys, cache, "methods=naive", "benchmark=moving_digits", "protocol=moving-digits-10/v1") == default
+    assert planned(capsys, cache, "methods=naive", "protocol=moving-digits-5")[0].startswith("moving-digits-5-v1-")
+    for change in ("benchmark.tasks=8", "label=noun", "benchmark.leak=0.5"):
+        assert planned(capsys, cache, "methods=naive", change)[0].startswith("moving_digits-naive-")
+    # The budget is not part of the rule.
+    assert planned(capsys, cache, "methods=naive", "memory.budget=1MB")[0].startswith("moving-digits-10-v1-")
+
+
+def test_the_command_line_wins_over_a_preset_and_a_preset_over_the_protocol(capsys, cache, tmp_path):
+    assert main([*TINY, cache, "methods=naive", "launcher=inline", f"out={tmp_path}", "classifier.steps=1"]) == 0
+    config = json.loads(next(tmp_path.glob("*naive*/config.json")).read_text())
+    assert config["classifier"]["steps"] == 1  # of the command line
+    assert config["compressor"]["batch"] == 8  # of the preset
+    assert config["benchmark"]["tasks"] == 2  # of the preset, not of the protocol that the preset names
+    assert config["memory"] == {"budget": 400_000, "count": "carried"}  # of that protocol
+
+
+def test_run_id_depends_on_what_decides_the_result_and_on_nothing_else(capsys, cache, tmp_path):
+    base = planned(capsys, cache, "methods=er")
+    execution = ["workers=7", "threads=2", f"out={tmp_path / 'x'}", "launcher=inline", "device=cpu", "debug=true",
+                 "checkpoint.minutes=0.5", "log.every=3", "strict_state=true", f"paths.cache={tmp_path}"]  # fmt: skip
+    assert planned(capsys, "methods=er", *execution) == base
+    assert planned(capsys, cache, "methods=er", "memory.budget=700000") == base
+    for word in ("memory.budget=701kB", "er.quality=5", "precision=bfloat16", "evaluate=validation", "seeds=1",
+                 "setting=pretrained", "replay.share=0.5", "benchmark.data_seed=1"):  # fmt: skip
+        assert planned(capsys, cache, "methods=er", word) != base
+
+
+def test_a_plugin_counts_by_its_bytes_and_only_for_its_own_methods(capsys, cache, tmp_path):
+    def ids(folder: str, name: str, method: str, comment: str = "") -> list[str]:
+        file = tmp_path / folder / "f.py"
+        file.parent.mkdir(exist_ok=True)
+        head = f"# {comment}\nfrom methods.base import register\nfrom methods.naive import Naive\n"
+        file.write_text(f"{head}@register('{name}')\nclass Mine(Naive): ...\n")
+        return planned(capsys, cache, f"methods={method}", f"plugins={file}")
+
+    assert ids("a", "mine", "naive") == planned(capsys, cache, "methods=naive")
+    assert ids("a", "mine", "mine") == ids("b", "mine", "mine")
+    first, second = ids("a", "one", "one"), ids("a", "two", "two", "another file")
+    assert first[0].rpartition("-")[2] != second[0].rpartition("-")[2]
+
+
+def test_plan_prints_steps_and_bytes_and_makes_nothing(capsys, tmp_path):
+    words = ["methods=[cram,er]", "replicates=5", f"out={tmp_path / 'out'}", f"paths.cache={tmp_path / 'cache'}"]
+    assert main([*words, "plan=true"]) == 0
+    out = capsys.readouterr().out
+    assert "10 runs" in out
+    assert "compressor 1,000, classifier 3,000" in out
+    assert "128 (192x)" in out
+    assert "24,576 (1x)" in out
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- what is refused
+
+BAD = {
+    "": ["no method is given", "methods=[cram,er]"],
+    "methods=[]": ["no method is given"],
+    "methods=crma": ["unknown method 'crma'", "did you mean 'cram'"],
+    "methods=[er,er]": ["'er' twice"],
+    "methods=er benchmark=moving_digit": ["unknown benchmark 'moving_digit'", "did you mean 'moving_digits'"],
+    "methods=er benchmark.taks=3": ["unknown setting 'benchmark.taks'", "did you mean 'benchmark.tasks'"],
+    "methods=er memory.bugdet=1kB": ["unknown setting 'memory.bugdet'", "did you mean 'memory.budget'"],
+    "methods=er er.codc=raw": ["method er has no setting 'codc'", "did you mean 'codec'"],
+    "methods=cram cram.steps=3": ["method cram has no setting 'steps'"],
+    "methods=er er.codec=jpg": ["er.codec=jpg is not allowed", "did you mean 'jpeg'"],
+    "methods=cram er.codec=jpeg": ["'er' is not among methods"],
+    "methods=er +x=1": ["'+x=1'", "write x=1 without +"],
+    "methods=er ~label": ["'~label'", "without ~"],
+    "methods=er --plan": ["unknown option '--plan'", "name=value"],
+    "methods=er plan": ["'plan' is not of the form name=value"],
+    "methods=er memory.budget=0": ["memory.budget=0", "more than 0"],
+    "methods=er memory.budget=-5": ["memory.budget=-5", "more than 0"],
+    "methods=er memory.budget=plenty": ["memory.budget=plenty", "700kB"],
+    "methods=cram memory.budget=100": ["memory.budget=100 holds not one clip"],
+    "methods=er benchmark.tasks=41": ["41 tasks", "40 classes"],
+    "methods=er label=actoin": ["'actoin'", "did you mean 'action'"],
+    "methods=er seeds=[]": ["seeds=[] is empty"],
+    "methods=er seeds=x": ["seeds=[x]", "Integer"],
+    "methods=er seeds=-1": ["seeds=[-1]", "from 0 on"],
+    "methods=er replicates=0": ["replicates=0 asks for no run"],
+    "methods=er replicates=2 seeds=[1]": ["not seeds too"],
+    "methods=er replicates=2 order_seeds=[1]": ["not order_seeds too"],
+    "methods=er launcher=locl": ["unknown launcher 'locl'", "did you mean 'local'"],
+    "methods=er evaluate=tset": ["evaluate=tset", "did you mean 'test'"],
+    "methods=er protocol=moving-digit-5": ["'moving-digit-5'", "did you mean 'moving-digits-5/v1'"],
+    "methods=er preset=smoek": ["unknown preset 'smoek'", "did you mean 'smoke'"],
+    "methods=er profile=smal": ["unknown profile 'smal'", "did you mean 'small'"],
+    "methods=er workers=0": ["workers=0", "more than 0"],
+    "methods=er compressor.batch=0": ["compressor.batch=0", "more than 0"],
+    "methods=er compressor.steps=many": ["compressor.steps=many", "Integer"],
+    "methods=er compressor=3": ["compressor is a group of settings"],
+    "methods=er out=a,b": ["out takes one value"],
+    "methods=er out=[": ["cannot read 'out=['"],
+    "methods=er hydra.run.dir=x": ["unknown setting 'hydra.run.dir'"],
+}
+
+
+@pytest.mark.parametrize("words", BAD)
+def test_bad_input_ends_in_one_clear_line(capsys, cache, tmp_path, monkeypatch, words):
+    monkeypatch.chdir(tmp_path)
+    message = refused(capsys, cache, *words.split())
+    for part in BAD[words]:
+        assert part in message
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_out_folder_that_is_a_file_is_refused(capsys, cache, tmp_path):
+    (tmp_path / "runs").write_text("")
+    for out in ("runs", "runs/deeper"):
+        assert f"{tmp_path / 'runs'} is a file" in refused(capsys, cache, "methods=er", f"out={tmp_path / out}")
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_an_out_folder_that_cannot_be_written_is_refused(capsys, cache, tmp_path):
+    tmp_path.chmod(0o500)
+    assert "cannot be written" in refused(capsys, cache, "methods=er", f"out={tmp_path / 'runs'}")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("raise RuntimeError('boom')", "does not load: RuntimeError: boom"),
+        ("x = 1", "registers no method"),
+        ("from methods.base import register\n@register('odd')\nclass Odd: ...", "not a subclass"),
+        (
+            "from methods.base import Method, register\n@register('odd')\nclass Odd(Method):\n"
+            "    def __init__(self): ...",
+            "method odd cannot be made: TypeError",
+        ),
+    ],
+)
+def test_a_plugin_that_does_not_work_is_named(capsys, cache, tmp_path, text, message):
+    (tmp_path / "mine.py").write_text(text)
+    words = ["methods=odd", f"plugins={tmp_path / 'mine.py'}", f"out={tmp_path / 'runs'}"]
+    assert message in refused(capsys, cache, *words)
+
+
+def test_debug_shows_the_trace(cache):
+    with pytest.raises(ValueError, match="unknown method"):
+        main(["methods=crma", cache, "debug=true"])
+
+
+# ---- runs
+
+
+def test_two_runs_leave_records_and_the_same_command_again_does_nothing(capsys, cache, tmp_path):
+    words = [*TINY, cache, "methods=[naive,cram]", f"out={tmp_path}", "workers=2"]
+    assert main(words) == 0
+    first = capsys.readouterr()
+    for method in ("naive", "cram"):
+        assert re.search(rf"moving_digits-{method}-s0-o0: task 2/2 .* (trouble|classifier|compressor)", first.err)
+        (folder,) = tmp_path.glob(f"*-{method}-*")
+        assert {"config.json", "record.json", "predictions.npz", "log.txt"} <= {f.name for f in folder.iterdir()}
+        status = json.loads((folder / "status.json").read_text())
+        assert (status["state"], status["reason"], status["position"]["experience"]) == ("done", None, 1)
+    (sweep,) = (tmp_path / "sweeps").iterdir()
+    assert json.loads(sweep.read_text())["methods"] == ["naive", "cram"]
+    stamps = {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/record.json")}
+
+    assert main(words) == 0
+    second = capsys.readouterr()
+    assert second.out == first.out
+    assert second.err == ""
+    assert {file: file.stat().st_mtime_ns for file in tmp_path.glob("*/record.json")} == stamps
+    assert len(list((tmp_path / "sweeps").iterdir())) == 1
+
+    # A record of other sources is told of, and made anew only when asked for.
+    file = next(iter(stamps))
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"sources": "0" * 64}))
+    assert main(words) == 0
+    assert f"{file.parent.name}: its record was made by other sources" in capsys.readouterr().err
+    assert main([*words, "rerun=changed"]) == 0
+    assert json.loads(file.read_text())["sources"] != "0" * 64
+
+
+def test_inline_gives_the_record_of_a_process(capsys, cache, tmp_path):
+    from results.schema import comparable
+
+    records = []
+    for launcher in ("local", "inline"):
+        out = tmp_path / launcher
+        assert main([*TINY, cache, "methods=no_refresh", f"out={out}", f"launcher={launcher}", "workers=1"]) == 0
+        records.append(comparable(json.loads(next(out.glob("*/record.json")).read_text())))
+    assert records[0] == records[1]
+
+
+def test_runs_that_fail_or_are_killed_leave_the_others_alone(capsys, cache, plugin, tmp_path):
+    out = tmp_path / "runs"
+    words = [*TINY, cache, plugin, "methods=[raises,killed,naive]", f"out={out}", "workers=2"]
+    assert main(words) == 1
+    captured = capsys.readouterr()
+    lines = [line for line in captured.err.splitlines() if line.startswith("not done: ")]
+    assert len(lines) == 2
+    assert re.search(r"raises\S* is failed: RuntimeError: out of luck and more", lines[0])
+    assert re.search(r"killed\S* is failed: killed by signal 9", lines[1])
+    assert len(list(out.glob("*-naive-*/record.json"))) == 1
+    assert "Traceback" in next(out.glob("*-raises-*/log.txt")).read_text()
+    assert re.search(r"^ naive .* 1 ", captured.out, flags=re.MULTILINE)
+
+    # What is done stays done; what is not is tried again.
+    assert main(words) == 1
+    captured = capsys.readouterr()
+    assert "naive-s0-o0: done" not in captured.err
+    assert json.loads(next(out.glob("*-raises-*/status.json")).read_text())["restarts"] == 1
+
+
+def test_ctrl_c_stops_the_runs_and_the_exit_code_says_so(capsys, cache, plugin, tmp_path):
+    out = tmp_path / "runs"
+
+    def interrupt() -> None:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            states = [json.loads(file.read_text()) for file in out.glob("*/status.json")]
+            if any(status["position"] for status in states):
+                os.kill(os.getpid(), signal.SIGINT)
+                return
+            time.sleep(0.1)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    code = main([*TINY, cache, plugin, "methods=waits", "seeds=[0,1]", f"out={out}", "workers=1"])
+    thread.join()
+    assert code == 130
+    states = {file.parent.name: json.loads(file.read_text()) for file in out.glob("*/status.json")}
+    assert sorted(status["state"] for status in states.values()) == ["preempted", "queued"]
+    for status in states.values():
+        if status["pid"] is not None:
+            with pytest.raises(ProcessLookupError):
+                os.kill(status["pid"], 0)
+    assert "is preempted: stopped before it was done" in capsys.readouterr().err
+
+
+def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp_path):
+    from harness.launch import taken
+
+    words = [*TINY, cache, "methods=naive", f"out={tmp_path}", "launcher=inline"]
+    (run_id,) = planned(capsys, *words)
+    (tmp_path / run_id).mkdir()
+    with taken(tmp_path / run_id):
+        assert main(words) == 1
+    assert f"not done: {run_id}" in capsys.readouterr().err
+    assert not (tmp_path / run_id / "config.json").exists()
+
+
+# ---- progress and lists
+
+
+def shown(terminal: bool, *experiences: int) -> str:
+    """What the display shows of two runs, one of which moves through experiences."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=140, highlight=False)
+    with Display({"one": "cram-s0", "two": "er-s0"}, console) as display:
+        display.start("one")
+        display.start("two")
+        for number in experiences:
+            display.update("one", {"experience": number, "n_experiences": 10, "phase": "classifier", "step": 40,
+                                   "steps": 300, "loss": 0.1234})  # fmt: skip
+        display.bars.refresh()
+        display.finish("two", "failed", "out of [luck]")
+        display.finish("one", "done", None)
+    return file.getvalue()
+
+
+def test_without_a_terminal_there_is_a_plain_line_an_experience():
+    lines = shown(False, 0, 0, 1, 1, 2).splitlines()
+    assert [line.partition("  ")[0] for line in lines[:2]] == ["cram-s0: task 2/10", "cram-s0: task 3/10"]
+    assert "classifier 40/300  loss 0.123  0s to go" in lines[0]
+    assert lines[2:] == ["er-s0: failed after 0s: out of [luck] (1 of 2 runs)", "cram-s0: done after 0s (2 of 2 runs)"]
+
+
+def test_on_a_terminal_there_is_a_bar_a_run():
+    screen = shown(True, -1, 0, 1)
+    assert "━" in screen
+    assert re.search(r"cram-s0.*task 2/10 +classifier 40/300 +loss 0.123", screen)
+    assert "er-s0: failed after 0s: out of [luck]" in screen
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("methods", ["cram ", "no_refresh "]),
+        ("methods er", ["er.codec=raw", "h264"]),
+        ("methods cram", ["no settings of its own"]),
+        ("benchmarks", ["moving_digits "]),
+        ("benchmarks moving_digits", ["benchmark.leak=0", "clips_per_class=100"]),
+        ("protocols", ["moving-digits-10/v1", "moving-digits-5/v1"]),
+        ("protocols moving-digits-5", ["400kB", "final_accuracy"]),
+        ("profiles", ["small "]),
+        ("presets", ["smoke "]),
+        ("presets smoke", ["methods: [all]"]),
+    ],
+)
+def test_list(capsys, words, parts):
+    assert list_main(words.split()) == 0
+    out = capsys.readouterr().out
+    for part in parts:
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    ("words", "nearest"), [("method", "methods"), ("methods crma", "cram"), ("presets smok", "smoke")]
+)
+def test_list_names_the_nearest(capsys, words, nearest):
+    assert list_main(words.split()) == 2
+    assert f"did you mean '{nearest}'" in capsys.readouterr().err
+
+
+def test_list_shows_methods_of_the_user(capsys, plugin):
+    assert list_main(["methods", plugin]) == 0
+    assert re.search(r"^waits ", capsys.readouterr().out, flags=re.MULTILINE)
