@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import default_cache
+from slurm.settings import Slurm
 
 CONF = Path(__file__).parent / "conf"
 UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
@@ -79,7 +80,7 @@ class Command:
     plugins: list[str] = option([], "your own Python files that register methods")
     plan: bool = option(False, "print runs, tasks, steps and bytes, then stop; needs no video")
     out: str = option("runs", "folder of the records")
-    launcher: str = option("local", "how runs are carried out: local, a process a run; inline, in this process")
+    launcher: str = option("local", "local: a process a run; inline: all in this process; slurm: job arrays")
     workers: int | None = option(None, "runs at a time; default: the cores of this machine", above=0)
     device: str = option("auto", "auto | cpu | cuda")
     threads: int = option(1, "torch threads of one run", above=0)
@@ -90,6 +91,7 @@ class Command:
     checkpoint: Checkpoint = option(Checkpoint, "")
     log: Log = option(Log, "")
     paths: Paths = option(Paths, "")
+    slurm: Slurm = option(Slurm, "")
 
 
 # Chosen by name; each brings values that the command line can still change.
@@ -101,7 +103,8 @@ GROUPS = {
 }
 
 # Which parts of a run say where and how it is carried out, not what comes out.
-EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "log", "paths", "strict_state")
+EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "log", "paths", "strict_state",
+             "slurm")  # fmt: skip
 
 
 def shared_settings() -> dict[str, type]:

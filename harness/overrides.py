@@ -12,7 +12,8 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import EXECUTION, nearest
 
-LISTS = ("methods", "seeds", "order_seeds", "plugins")
+LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup")
+OPEN = ("slurm.extra", "slurm.per_method")  # take any name
 ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins")
 
 
@@ -36,8 +37,13 @@ def parse(words: Iterable[str]) -> list[Argument]:
 
 def combinations(arguments: list[Argument]) -> list[list[str]]:
     """The product of all sweeps: a list of Hydra overrides for each."""
-    sides = [[f"{argument.key}={value}" for value in argument.values] for argument in arguments]
+    sides = [[f"{_added(argument.key)}={value}" for value in argument.values] for argument in arguments]
     return [list(chosen) for chosen in itertools.product(*sides)]
+
+
+def _added(key: str) -> str:
+    """The key as Hydra wants it, which tells names that are there from names to add."""
+    return f"++{key}" if any(key == name or key.startswith(f"{name}.") for name in OPEN) else key
 
 
 def value_of(arguments: list[Argument], key: str) -> list:

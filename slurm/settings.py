@@ -1,0 +1,67 @@
+"""What can be set about Slurm, with help texts; and what one run asks the cluster for."""
+
+import difflib
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+# What a method may ask for differently from the others (slurm.per_method.NAME.*).
+RESOURCES = ("partition", "account", "qos", "gpus", "cpus", "memory", "minutes", "constraint", "extra")
+
+
+def setting(default: Any, help: str, above: float | None = None) -> Any:
+    """A dataclass field with a default, the help text that the command line prints, and a bound."""
+    metadata = {"help": help, "above": above}
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
+
+
+@dataclass
+class Slurm:
+    """Used by launcher=slurm alone: what a job asks for, and how runs are put into jobs."""
+
+    partition: str | None = setting(None, "partition; default: the cluster's")
+    account: str | None = setting(None, "account that is charged")
+    qos: str | None = setting(None, "quality of service")
+    gpus: int = setting(1, "GPUs of a job; 0 for none")
+    cpus: int = setting(4, "processor cores of a job", above=0)
+    memory: float = setting(16.0, "memory of a job in GB", above=0)
+    minutes: int = setting(240, "time limit of a job; a run that needs longer is saved and queued again", above=0)
+    constraint: str | None = setting(None, "features a node must have")
+    extra: dict[str, Any] = setting({}, "any other option of sbatch: slurm.extra.mail_type=END")
+    per_method: dict[str, Any] = setting({}, "other resources for one method: slurm.per_method.joint.minutes=600")
+    setup: list[str] = setting([], "shell lines before the run, e.g. [module load cuda]")
+    parallelism: int = setting(100, "jobs of one array that run at a time", above=0)
+    max_array: int = setting(1000, "jobs of one array at most; more runs make more arrays", above=0)
+    runs_per_job: int = setting(1, "runs that share one job, one after the other", above=0)
+    wait: bool = setting(False, "stay and show the state of the runs until all are over")
+
+
+def resources(settings: dict[str, Any], method: str) -> dict[str, Any]:
+    """What a run of `method` asks for: the shared resources, and over them its own.
+
+    ValueError for something in slurm.per_method that is no resource.
+    """
+    own = settings["per_method"].get(method, {})
+    if not isinstance(own, dict):
+        raise ValueError(f"slurm.per_method.{method}={own}: set one resource, slurm.per_method.{method}.minutes=600")
+    for name in own:
+        if name not in RESOURCES:
+            near = difflib.get_close_matches(name, RESOURCES, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            raise ValueError(f"slurm.per_method.{method}.{name} is unknown{hint} (known: {', '.join(RESOURCES)})")
+    shared = {name: settings[name] for name in RESOURCES}
+    return {**shared, **own, "extra": {**shared["extra"], **own.get("extra", {})}}
+
+
+def check(settings: dict[str, Any], methods: list[str]) -> None:
+    """ValueError for per_method of a method that is not run, or for a resource that is not possible."""
+    for name in settings["per_method"]:
+        if name not in methods:
+            raise ValueError(f"slurm.per_method.{name} is set, but '{name}' is not among methods=[{','.join(methods)}]")
+    for method in methods:
+        asked = resources(settings, method)
+        for entry in fields(Slurm):
+            above, value = entry.metadata["above"], asked.get(entry.name)
+            if above is not None and value is not None and not value > above:
+                raise ValueError(f"slurm.{entry.name}={value} (for {method}): it must be more than {above:g}")
