@@ -277,7 +277,7 @@ def _read_unfinished(folder: Path, methods: Sequence[str]) -> Run:
     state, reason = "missing", "never begun"
     try:
         status, _ = read_json(folder / "status.json")
-        state, reason = str(status["state"]), _one_line(status.get("reason") or "")
+        state, reason = str(status["state"]), _one_line(status["reason"]) if status.get("reason") else ""
         if state == "done":
             state, reason = "bad", "status.json says done, but there is no record.json"
         elif state not in ("queued", "running", "preempted", "failed"):

@@ -266,11 +266,24 @@ def print_table(out: Path, run_ids: list[str] | None = None) -> None:
     print(f"records: {len(loaded.done)} in {Path(out)}{'/' if loaded.done else ''} (a folder a run, record.json)")
 
 
-def run(outs: list[str], layout: str, format: str, columns: list[str], explain: list[str], mixed: bool) -> int:
+def add_published(table: Table, loaded: Loaded, mixed: bool) -> None:
+    """Append published numbers on the same streams, and a sentence on streams without any."""
+    from results import reference
+
+    sections, sentences = reference.beside(pool(loaded, mixed))
+    table.sections += sections
+    table.caption += sentences
+
+
+def run(
+    outs: list[str], layout: str, format: str, columns: list[str], explain: list[str], reference: bool, mixed: bool
+) -> int:
     from results import render
 
     loaded = load(outs)
     table = explanation(loaded, explain, mixed) if explain else build(loaded, layout, columns, mixed)
+    if reference:
+        add_published(table, loaded, mixed)
     if format == "terminal":
         render.to_terminal(table)
         print(f"records: {len(loaded.done)} in {', '.join(outs)}")
@@ -285,6 +298,7 @@ OPTIONS = {
     "format": Option("terminal", "how to print", choices=FORMATS),
     "columns": Option([], f"quantities to show: {', '.join(COLUMNS)}", "list", tuple(COLUMNS)),
     "explain": Option([], "rows and columns whose runs and values to list, such as cram,forgetting", "list"),
+    "reference": Option(False, "published numbers on the same stream below the table", "flag"),
     "mixed": Option(False, "pool runs of different sources, devices or precisions; the caption says so", "flag"),
 }  # fmt: skip
 

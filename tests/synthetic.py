@@ -1,10 +1,15 @@
 """Out folders with records made up by rule, so that results can be tested without training."""
 
+import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
+
+from results.arguments import command
 
 HASH = "ab" * 32
 
@@ -70,8 +75,6 @@ def record(method: str = "cram", seed: int = 0, final: float = 0.8, n: int = 5, 
 
 
 def run_id(method: str, seed: int, order_seed: int, config: dict[str, Any]) -> str:
-    import hashlib
-
     kept = {key: value for key, value in config.items() if key != "execution"}
     digest = hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()[:10]
     return f"moving-digits-5-v1-{method}-s{seed}-o{order_seed}-{digest}"
@@ -121,3 +124,20 @@ def sweep(out: Path, run_ids: list[str], methods: list[str], name: str = "first"
 def replicates(method: str, finals: list[float], first: int = 100, **changes: Any) -> list[dict[str, Any]]:
     """A record a replicate (order_seed = seed = first, first + 1, ...), ending at these accuracies."""
     return [record(method, first + r, final, **changes) for r, final in enumerate(finals)]
+
+
+def run(module, capsys: pytest.CaptureFixture, *words: object) -> str:
+    """Standard output of `python -m results.MODULE words`, which must succeed."""
+    code, text, error = attempt(module, capsys, *words)
+    assert code == 0, error
+    return text
+
+
+def attempt(module, capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
+    old, sys.argv = sys.argv, [module.__name__, *map(str, words)]
+    try:
+        code = command(module.__name__, "about", module.OPTIONS, module.run)
+    finally:
+        sys.argv = old
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err

@@ -15,8 +15,7 @@ import pytest
 from PIL import Image
 
 from results import plots, report
-from tests.synthetic import replicates, sweep, write
-from tests.test_results import attempt, out, own_cache, run  # noqa: F401
+from tests.synthetic import attempt, replicates, run, sweep, write
 
 
 class Page(HTMLParser):
@@ -61,7 +60,7 @@ def filmstrip(folder: Path) -> None:
 
 
 @pytest.fixture
-def rich_out(out: Path) -> Path:  # noqa: F811
+def rich_out(out: Path) -> Path:
     """Every plot can be drawn: two rates, steps, predictions, a filmstrip; a failed run and a missing one."""
     ids = []
     for n_codebooks in (1, 2):
@@ -80,15 +79,17 @@ def rich_out(out: Path) -> Path:  # noqa: F811
 
 
 def test_every_plot_is_drawn_with_its_data(rich_out: Path, capsys: pytest.CaptureFixture) -> None:
-    text = run(plots, capsys, rich_out, "format=svg,png")
+    text = run(plots, capsys, rich_out)
+    run(plots, capsys, rich_out, "format=png,pdf", "plots=cost")
     assert "not drawn" not in text
     folder = rich_out / "plots"
     for name in plots.PLOTS:
         assert ElementTree.parse(folder / f"{name}.svg").getroot().tag.endswith("svg")
-        assert Image.open(folder / f"{name}.png").convert("L").getextrema() != (255, 255)
         data = pd.read_csv(folder / f"{name}.csv")
         assert len(data), name
         assert {"method", "condition"} <= set(data.columns)
+    assert Image.open(folder / "cost.png").convert("L").getextrema() != (255, 255)
+    assert (folder / "cost.pdf").read_bytes().startswith(b"%PDF")
     matrix = pd.read_csv(folder / "accuracy_matrices.csv").query("method == 'cram' and after == 5 and task == 1")
     assert sorted(matrix["mean"]) == pytest.approx([0.775, 0.8])
     assert pd.read_csv(folder / "accuracy_rate.csv")["x"].unique().tolist() == [192, 96]
@@ -100,7 +101,7 @@ def test_every_plot_is_drawn_with_its_data(rich_out: Path, capsys: pytest.Captur
     assert strip.query("after == 1")["psnr"].min() > 90 > strip.query("after == 2")["psnr"].max()
 
 
-def test_plots_that_records_do_not_allow_say_why(out: Path, capsys: pytest.CaptureFixture) -> None:  # noqa: F811
+def test_plots_that_records_do_not_allow_say_why(out: Path, capsys: pytest.CaptureFixture) -> None:
     made = replicates("joint", [0.9, 0.9], bound=True, drift=None)
     for record in made:
         record["accuracy"][:-1] = [[None] * 5] * 4

@@ -1,4 +1,4 @@
-"""Loading, pooling, tables and statistics, from synthetic run folders through the commands that a user types."""
+"""Loading, pooling and tables, from synthetic run folders through the commands that a user types."""
 
 import csv
 import io
@@ -12,42 +12,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results import compare, statistics, tables
-from results.arguments import command
+from results import tables
 from results.load import load
 from results.metrics import METRICS
 from results.pooling import summarise
 from results.schema import comparable, validate
-from tests.synthetic import predictions, record, replicates, sweep, write
-
-
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def out(tmp_path: Path) -> Path:
-    folder = tmp_path / "runs"
-    folder.mkdir()
-    return folder
-
-
-def run(module, capsys: pytest.CaptureFixture, *words: object) -> str:
-    """Standard output of `python -m results.MODULE words`, which must succeed."""
-    code, text, error = attempt(module, capsys, *words)
-    assert code == 0, error
-    return text
-
-
-def attempt(module, capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
-    old, sys.argv = sys.argv, [module.__name__, *map(str, words)]
-    try:
-        code = command(module.__name__, "about", module.OPTIONS, module.run)
-    finally:
-        sys.argv = old
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
+from tests.synthetic import attempt, predictions, record, replicates, run, sweep, write
 
 
 def cells_of(text: str) -> dict[tuple[str, str, str], dict[str, str]]:
@@ -347,76 +317,21 @@ def test_the_command_needs_no_torch(out: Path) -> None:
     assert "cram" in done.stdout
 
 
-# ---------------------------------------------------------------- statistics
+# ---------------------------------------------------------------- published numbers
 
 
-def test_sign_flip_test_is_exact() -> None:
-    rng = np.random.default_rng(0)
-    for n in (1, 2, 5, 8):
-        values = rng.normal(0.3, 1, n)
-        sums = [abs(np.dot(signs, values)) for signs in product((1, -1), repeat=n)]
-        brute = np.mean([total >= abs(values.sum()) - 1e-12 for total in sums])
-        assert statistics.sign_flip_p(values) == pytest.approx(brute)
-    assert statistics.sign_flip_p([0.1] * 5) == pytest.approx(2 / 32)
-    assert statistics.sign_flip_p([0.0, 0.0]) == 1.0
-    assert statistics.sign_flip_p([0.2] * 20) == pytest.approx(2 / 2**20)
-    assert math.isnan(statistics.sign_flip_p([]))
-
-
-def test_holm_by_hand() -> None:
-    assert statistics.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
-    assert statistics.holm([0.5, 0.9]) == pytest.approx([1.0, 1.0])
-    assert [statistics.replicates_needed(k) for k in (1, 2, 6)] == [6, 7, 8]
-
-
-def compared(out: Path, capsys: pytest.CaptureFixture, *words: str) -> dict[str, dict]:
-    return {row["method"]: row for row in json.loads(run(compare, capsys, out, "format=json", *words))}
-
-
-def test_compare_pairs_by_replicate_and_marks_only_what_n_can_show(out: Path, capsys: pytest.CaptureFixture) -> None:
-    rng = np.random.default_rng(1)
-    base = 0.8 + rng.normal(0, 0.03, 9)
-    write(out, replicates("cram", list(base)) + replicates("worse", list(base - 0.1 - rng.random(9) / 100)))
-    write(out, replicates("alike", list(base + rng.normal(0, 0.01, 9))) + replicates("joint", [0.95] * 9, bound=True))
-    rows = compared(out, capsys)
-    assert set(rows) == {"worse", "alike"}  # bounds only where named
-    assert (rows["worse"]["n"], rows["worse"]["k"]) == (9, 2)
-    assert rows["worse"]["p"] == pytest.approx(2 / 2**9)
-    assert rows["worse"]["p_holm"] == pytest.approx(4 / 2**9)
-    assert rows["worse"]["marked"]
-    assert rows["worse"]["mean"] == pytest.approx(np.mean(rows["worse"]["differences"]))
-    assert -0.09 < rows["worse"]["mean"] + rows["worse"]["half_width"] < -0.07
-    assert not rows["alike"]["marked"]
-    assert "does not show that there is none" in rows["alike"]["words"]
-    assert set(compared(out, capsys, "methods=joint")) == {"joint"}
-    text = run(compare, capsys, out)
-    assert "not significant" not in text
-    assert text.count("*") >= 2
-
-
-def test_compare_says_what_too_few_replicates_cannot_show(out: Path, capsys: pytest.CaptureFixture) -> None:
-    base = [0.8, 0.82, 0.79, 0.81, 0.8]
-    write(out, replicates("cram", base) + replicates("er", [v - 0.3 - i / 100 for i, v in enumerate(base)]))
-    write(out, replicates("late", [0.5, 0.5], first=104) + replicates("elsewhere", [0.5], first=7))
-    rows = compared(out, capsys)
-    assert rows["er"]["p"] == pytest.approx(rows["er"]["smallest_p"])
-    assert not rows["er"]["marked"]  # 3 comparisons * 2 / 2^5 is .19
-    assert "at least 7 replicates would be needed" in rows["er"]["words"]
-    assert (rows["late"]["n"], rows["late"]["unpaired"]) == (1, 5)
-    assert "in one replicate" in rows["late"]["words"]
-    assert rows["elsewhere"]["n"] == 0
-    assert "no pair of runs" in rows["elsewhere"]["words"]
-    assert rows["elsewhere"]["mean"] is None
-
-
-def test_compare_refuses_unknown_rows_and_other_class_orders(out: Path, capsys: pytest.CaptureFixture) -> None:
-    write(out, replicates("cram", [0.8]) + replicates("er", [0.5]))
-    code, _, error = attempt(compare, capsys, out, "reference=crem")
-    assert code == 2
-    assert "did you mean cram?" in error
-    other = record("no_refresh", 100)
-    other["class_order"] = other["class_order"][::-1]
-    write(out, [other])
-    code, _, error = attempt(compare, capsys, out)
-    assert code == 2
-    assert "share order seed 100, but not the class order" in error
+def test_published_numbers_stand_only_beside_runs_on_the_same_stream(out: Path, capsys: pytest.CaptureFixture) -> None:
+    write(out, replicates("cram", [0.8, 0.8]))
+    text = run(tables, capsys, out, "reference=true")
+    assert "No published number known here was measured on the stream of moving-digits-5/v1" in text
+    assert "iCaRL" not in text
+    protocol = {"id": "vclimb-ucf101-10/v1", "hash": "0123456789ab", "primary": "final_accuracy"}
+    write(out, replicates("er", [0.8, 0.8], protocol=protocol, config={"protocol": protocol["id"]}))
+    text = run(tables, capsys, out, "reference=true")
+    assert "same stream, different model: vclimb-ucf101-10/v1" in text
+    line = " ".join(next(line for line in text.splitlines() if "iCaRL (vCLIMB" in line).split())
+    assert "81.0 18.1 369,000 frames not known TSN ResNet-34, 8 segments ImageNet https://" in line
+    ours = " ".join(next(line for line in text.splitlines() if "ours: er" in line).split())
+    assert "83.0 ± 0.0" in ours
+    assert "1,900 clips 650 kB profile small scratch" in ours
+    assert "ours: cram" not in text

@@ -29,7 +29,7 @@ def _lines(pooled: Pooled, table: pd.DataFrame, x: str, labels: tuple[str, str],
             low, high = line["mean"] - line["half_width"], line["mean"] + line["half_width"]
             axis.fill_between(line[x], scale * low, scale * high, color=style["color"], alpha=0.15, linewidth=0)
         axis.set_xlabel(labels[0])
-        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     placed[0][0].set_ylabel(labels[1])
     legend(figure, [axis for axis, _ in placed])
     return figure
