@@ -16,7 +16,7 @@ import torch
 from results.schema import validate
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("harness", "methods", "benchmarks", "results", "slurm")
+ROOMS = ("harness", "methods", "benchmarks")  # what decides a result; not how it is shown
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "decord", "avalanche-lib", "submitit", "hydra-core")
 
 
