@@ -49,9 +49,8 @@ def request(words: list[str]) -> Request:
     _store_schema()
     runs: dict[str, dict[str, Any]] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        known = _known_settings()
         for words_of_one in overrides.combinations(arguments):
-            command, chosen = _compose(words_of_one, known)
+            command, chosen = _compose(words_of_one)
             for config in _configs(command, chosen, plugins, _methods_set(words_of_one)):
                 runs.setdefault(run_id(config, _table(config).hash), config)
     return Request(runs, command["plan"], command["rerun"], execution(command))
@@ -127,14 +126,14 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     return keys
 
 
-def _compose(words: list[str], known: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
+def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
     words = _with_protocol(words)
     try:
         config = compose("config", overrides=words, return_hydra_config=True)
         chosen = dict(config.hydra.runtime.choices)
         values = OmegaConf.to_container(_without_hydra(config), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise overrides.explain(error, known, words) from error
+        raise overrides.explain(error, _known_settings(), words) from error
     return values, chosen
 
 

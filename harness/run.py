@@ -34,6 +34,12 @@ def main(words: list[str] | None = None) -> int:
             raise
         print(f"harness.run: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        if "debug=true" in words:
+            raise
+        print(f"harness.run: {error} for {sys.executable}; `uv run python -m harness.run ...` installs what is needed",
+              file=sys.stderr)  # fmt: skip
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0 if asked.plan else carry_out(asked, todo)
