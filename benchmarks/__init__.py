@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from benchmarks.clips import ClipTable
 
-BENCHMARKS = {"moving_digits": "benchmarks.moving_digits"}
+BENCHMARKS = {name: f"benchmarks.{name}" for name in SETTINGS}
 
 
 class Reader(Protocol):
@@ -28,7 +28,10 @@ class Reader(Protocol):
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """A clip table and the reader of its frames; `reader` is None where the videos were not asked for."""
+    """A clip table and the reader of its frames; `reader` is None where the videos were not asked for.
+
+    bad: what could not be used as annotated, a dict a clip: sample_id, file, reason, done (skipped, replaced, kept).
+    """
 
     name: str
     table: "ClipTable"
@@ -38,6 +41,7 @@ class Benchmark:
     width: int
     reader: Reader | None
     notes: tuple[str, ...] = ()
+    bad: tuple[dict[str, str], ...] = ()
 
 
 def default_cache() -> Path:

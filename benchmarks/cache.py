@@ -1,25 +1,24 @@
 """Decoded frames in a few packed shard files with an index, so that training opens no decoder."""
 
+import csv
 import hashlib
-import io
 import json
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from benchmarks.parallel import made_once, run_jobs
-from benchmarks.video import BadVideo, decode, frame_times
+from benchmarks.randomness import generator
+from benchmarks.shards import CODECS, ENTRY, Clip, ShardJob, from_jpeg, shard_name, write_shard
+from benchmarks.video import BadVideo
 
 if TYPE_CHECKING:
     from benchmarks.clips import ClipTable
 
 VERSION = 1
-CODECS = ("raw", "jpeg")
-JPEG_QUALITY = 90
-ENTRY = np.dtype([("row", "<i8"), ("shard", "<i4"), ("offset", "<i8"), ("bytes", "<i8"), ("crc32", "<u4")])
 # Shards are small enough for a lively progress bar and few enough for a file system, whatever the benchmark's size.
 SHARD_BYTES = 16_000_000
 MOST_SHARDS = 256
@@ -33,85 +32,112 @@ def prepare(
     codec: str = "raw",
     workers: int = 1,
     title: str = "decoding",
+    fit: str | None = None,
+    on_bad: str = "fail",
+    missing: Mapping[int, str] | None = None,
 ) -> "FrameCache":
     """Open the frame cache `folder`, decoding `rows` of the table into it first where it does not exist.
 
-    shape: frames, height, width of a clip; frames are the middles of equal parts of the clip's time. The folder
-    appears only when complete. Raises BadVideo for a file that cannot be decoded or has another size.
+    shape: frames, height, width of a clip; frames are the middles of equal parts of the clip's time. fit: how frames
+    of other sizes are resized (`video.fit`); None: they are errors. missing: row -> reason, clips without a file.
+    on_bad: fail raises BadVideo after all files were tried, with a CSV of the bad clips beside the folder; skip leaves
+    them out; replace takes another clip of the same split and labels. The folder appears only when complete.
     """
     if codec not in CODECS:
         raise ValueError(f"unknown codec of the frame cache: {codec!r} (allowed: {', '.join(CODECS)})")
     with made_once(folder) as work:
         if work is not None:
-            _build(work, table, np.asarray(rows), shape, codec, workers, title)
+            rows = np.asarray(rows)
+            gone = dict(missing or {})
+            jobs = _jobs(work, table, rows[~np.isin(rows, list(gone))], shape, codec, fit)
+            results = run_jobs(write_shard, jobs, workers, title)
+            index = np.concatenate([np.empty(0, ENTRY), *(result.index for result in results)])
+            bad = gone | {row: why for result in results for row, why in result.bad.items()}
+            short = {row: why for result in results for row, why in result.short.items()}
+            index, notes = _deal_with(bad, short, index, table, on_bad)
+            if bad or short:
+                _write_bad(work / "bad.csv", notes, table)
+            if bad and on_bad == "fail":
+                _fail(folder, work, bad, table)
+            _write_header(work, index, notes, table, shape, codec, len(jobs))
     cache = FrameCache(folder)
     stale = (cache.table_hash, cache.shape, cache.codec) != (table.hash, (*shape, 3), codec)
-    if stale or not cache.holds(rows):
+    if stale or not cache.holds([row for row in rows if row not in cache.skipped]):
         raise OSError(f"frame cache {folder} was made for other clips or settings: delete it and run again")
     return cache
 
 
-def _build(work: Path, table, rows, shape, codec, workers, title) -> None:
-    chosen = table.frame.loc[rows]
-    files = [part for _, part in chosen.groupby("file", sort=True)]
+def _jobs(work: Path, table, rows, shape, codec, fit) -> list[ShardJob]:
+    files = [part for _, part in table.frame.loc[rows].groupby("file", sort=True)]
     share = max(SHARD_BYTES, len(rows) * int(np.prod(shape)) * 3 // MOST_SHARDS)
     jobs, waiting, size = [], [], 0
     for part in files:
-        clips = [(int(row), float(clip.start), float(clip.stop)) for row, clip in part.iterrows()]
-        waiting.append((str(table.root / part["file"].iloc[0]), clips))
+        clips = tuple(map(Clip, part.index.tolist(), part["start"].tolist(), part["stop"].tolist()))
+        waiting.append((table.video(part["file"].iloc[0]), clips))
         size += len(clips) * int(np.prod(shape)) * 3
         if size >= share or part is files[-1]:
-            jobs.append((work, len(jobs), waiting, shape, codec))
+            jobs.append(ShardJob(work, len(jobs), tuple(waiting), shape, codec, fit))
             waiting, size = [], 0
-    index = np.concatenate([np.empty(0, ENTRY), *run_jobs(_write_shard, jobs, workers, title)])
+    return jobs
+
+
+def _deal_with(bad, short, index, table, on_bad: str) -> tuple[np.ndarray, dict[int, tuple[str, str]]]:
+    """The index with entries for replaced clips, and for each odd clip its reason and what was done."""
+    notes = {row: (why, "kept, its last frame repeats") for row, why in short.items()}
+    place = {int(row): number for number, row in enumerate(index["row"])}
+    keys = list(zip(table.frame["split"], *(table.frame[name] for name in table.labels), strict=True))
+    alike: dict[tuple, list[int]] = {}
+    for row in sorted(place) if on_bad == "replace" and bad else ():
+        alike.setdefault(keys[row], []).append(row)
+    more = []
+    for row, why in sorted(bad.items()):
+        choice = alike.get(keys[row], [])
+        if not choice:
+            notes[row] = (why, "skipped")
+            continue
+        sample = table.frame["sample_id"].iloc[row]
+        other = choice[int(generator("replacement", sample).integers(len(choice)))]
+        entry = index[place[other]].copy()
+        entry["row"] = row
+        more.append(entry)
+        notes[row] = (why, f"replaced by {table.frame['sample_id'].iloc[other]}")
+    return (np.concatenate([index, np.array(more, ENTRY)]) if more else index), notes
+
+
+def _write_bad(path: Path, notes, table) -> None:
+    with open(path, "w", newline="", encoding="utf-8") as out:
+        lines = csv.writer(out)
+        lines.writerow(("sample_id", "file", "reason", "done"))
+        for row, (why, done) in sorted(notes.items()):
+            clip = table.frame.iloc[row]
+            lines.writerow((clip["sample_id"], clip["file"], why, done))
+
+
+def _fail(folder: Path, work: Path, bad: Mapping[int, str], table) -> None:
+    reasons = list(dict.fromkeys(bad.values()))
+    if len(bad) == 1:
+        raise BadVideo(reasons[0])
+    listed = folder.parent / f"{folder.name}-bad.csv"
+    (work / "bad.csv").replace(listed)
+    files = table.frame["file"].iloc[sorted(bad)].nunique()
+    raise BadVideo(
+        f"{len(bad):,} clips of {files:,} videos cannot be used, all named in {listed}: {'; '.join(reasons[:3])}"
+        f"{'; ...' if len(reasons) > 3 else ''}"
+    )
+
+
+def _write_header(work: Path, index, notes, table, shape, codec, n_shards: int) -> None:
     np.save(work / "index.npy", index)
     header = {
         "version": VERSION,
         "codec": codec,
         "shape": [*shape, 3],
         "table": table.hash,
-        "shards": [(work / _shard(number)).stat().st_size for number in range(len(jobs))],
+        "shards": [(work / shard_name(number)).stat().st_size for number in range(n_shards)],
         "index_sha256": hashlib.sha256(index.tobytes()).hexdigest(),
+        "bad": [[row, why, done] for row, (why, done) in sorted(notes.items())],
     }
     (work / "header.json").write_text(json.dumps(header, indent=1))
-
-
-def _shard(number: int) -> str:
-    return f"shard-{number:04d}.bin"
-
-
-def _write_shard(job) -> np.ndarray:
-    work, number, files, shape, codec = job
-    entries, offset = [], 0
-    with open(work / _shard(number), "wb") as out:
-        for path, clips in files:
-            times = np.concatenate([frame_times(start, stop, shape[0]) for _, start, stop in clips])
-            frames = decode(path, times)
-            if frames.shape[1:3] != shape[1:]:
-                raise BadVideo(f"{path}: frames of {frames.shape[1:3]} where {shape[1:]} are wanted (height, width)")
-            for (row, _, _), clip in zip(clips, frames.reshape(len(clips), *shape, 3), strict=True):
-                payload = clip.tobytes() if codec == "raw" else _to_jpeg(clip)
-                entries.append((row, number, offset, len(payload), zlib.crc32(payload)))
-                offset += out.write(payload)
-    return np.array(entries, ENTRY)
-
-
-def _to_jpeg(clip: np.ndarray) -> bytes:
-    """The lengths of the frames' JPEG files (uint32 each), then the files."""
-    parts = []
-    for frame in clip:
-        buffer = io.BytesIO()
-        Image.fromarray(frame).save(buffer, "JPEG", quality=JPEG_QUALITY)
-        parts.append(buffer.getvalue())
-    return np.array([len(part) for part in parts], "<u4").tobytes() + b"".join(parts)
-
-
-def _from_jpeg(payload: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    head = 4 * shape[0]
-    ends = head + np.cumsum(payload[:head].view("<u4"))
-    starts = [head, *ends[:-1]]
-    frames = [Image.open(io.BytesIO(payload[a:b].tobytes())) for a, b in zip(starts, ends, strict=True)]
-    return np.stack([np.asarray(frame) for frame in frames])
 
 
 class FrameCache:
@@ -126,7 +152,7 @@ class FrameCache:
         try:
             header = json.loads((self.folder / "header.json").read_text())
             index = np.load(self.folder / "index.npy")
-            sizes = [(self.folder / _shard(number)).stat().st_size for number in range(len(header["shards"]))]
+            sizes = [(self.folder / shard_name(number)).stat().st_size for number in range(len(header["shards"]))]
         except (OSError, ValueError, KeyError) as error:
             raise self._damaged(f"cannot be read ({error})") from error
         if header["version"] != VERSION or hashlib.sha256(index.tobytes()).hexdigest() != header["index_sha256"]:
@@ -136,6 +162,9 @@ class FrameCache:
         self.codec: str = header["codec"]
         self.shape: tuple[int, ...] = tuple(header["shape"])
         self.table_hash: str = header["table"]
+        # row -> (what is wrong with the clip, what was done about it)
+        self.bad: dict[int, tuple[str, str]] = {row: (why, done) for row, why, done in header.get("bad", [])}
+        self.skipped: dict[int, str] = {row: why for row, (why, done) in self.bad.items() if done == "skipped"}
         self._index = index
         self._entry = np.full(int(index["row"].max(initial=-1)) + 1, -1, np.int64)
         self._entry[index["row"]] = np.arange(len(index))
@@ -151,7 +180,7 @@ class FrameCache:
 
     def holds(self, rows: np.ndarray) -> bool:
         """Whether every one of `rows` is stored."""
-        rows = np.asarray(rows)
+        rows = np.asarray(rows, np.int64)
         return bool(((rows >= 0) & (rows < len(self._entry))).all()) and bool((self._entry[rows] >= 0).all())
 
     def read(self, rows: np.ndarray) -> np.ndarray:
@@ -162,14 +191,14 @@ class FrameCache:
         out = np.empty((len(rows), *self.shape), np.uint8)
         for position, entry in enumerate(self._entry[rows].tolist()):
             payload = self._payload(entry)
-            out[position] = payload.reshape(self.shape) if self.codec == "raw" else _from_jpeg(payload, self.shape)
+            out[position] = payload.reshape(self.shape) if self.codec == "raw" else from_jpeg(payload, self.shape)
         return out
 
     def _payload(self, entry: int) -> np.ndarray:
         _, shard, offset, size, crc32 = self._index[entry].item()
         if shard not in self._shards:
             # As a plain array: slicing numpy's memmap class costs several times more.
-            self._shards[shard] = np.asarray(np.memmap(self.folder / _shard(shard), np.uint8, "r"))
+            self._shards[shard] = np.asarray(np.memmap(self.folder / shard_name(shard), np.uint8, "r"))
         payload = self._shards[shard][offset : offset + size]
         if not self._checked[entry]:
             if zlib.crc32(payload) != crc32:

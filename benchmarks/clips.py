@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
@@ -13,20 +14,37 @@ FIXED = ("sample_id", "file", "start", "stop", "split", "group")
 
 
 @dataclass(frozen=True)
+class VideoFile:
+    """Where the frames of one video lie: a video file, or a folder of numbered images at `rate` frames a second."""
+
+    path: Path
+    rate: float | None = None
+
+
+@dataclass(frozen=True)
 class ClipTable:
     """Clips sorted by sample id; the row number is the integer sample id that batches carry.
 
-    frame: columns sample_id (unique), file (relative to `root`), start and stop in seconds, split (train, valid,
-    test, pretrain), group (clips of one group never stand on both sides of train and valid or test), one text
-    column a label, and optionally block (classes of one block share a task as far as the number of tasks allows).
+    frame: columns sample_id (unique), file (relative to `root`), start and stop in seconds (stop inf: to the end of
+    the video), split (train, valid, test, pretrain), group (clips of one group never stand on both sides of train and
+    valid or test), one text column a label, and optionally block (classes of one block share a task as far as the
+    number of tasks allows).
+    streamed: for a label the classes that its stream has; training clips of the others are its pre-training part.
+    order: the classes of each task where the benchmark's authors fixed them (order_seed then changes nothing).
+    videos: where the files were found, for those that do not lie at root / file; unusable: row -> reason, clips that
+    no stream hands out. Neither is part of `hash`: it says what the annotations ask for, not what a disk holds.
     """
 
     frame: pd.DataFrame
     root: Path
     labels: tuple[str, ...]
+    streamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    order: tuple[tuple[str, ...], ...] = ()
+    videos: Mapping[str, VideoFile] = field(default_factory=dict)
+    unusable: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, frame: pd.DataFrame, root: Path, labels: tuple[str, ...]) -> "ClipTable":
+    def of(cls, frame: pd.DataFrame, root: Path, labels: tuple[str, ...], **rules) -> "ClipTable":
         """A checked and sorted table out of rows in any order; ValueError names what is wrong."""
         columns = [*FIXED, *labels, *(["block"] if "block" in frame else [])]
         missing = [name for name in columns if name not in frame]
@@ -50,15 +68,23 @@ class ClipTable:
         if len(wrong):
             row = wrong.iloc[0]
             raise ValueError(f"clip table: {row.sample_id!r} starts at {row.start} s and stops at {row.stop} s")
-        return cls(frame, Path(root), tuple(labels))
+        return cls(frame, Path(root), tuple(labels), **rules)
 
     def __len__(self) -> int:
         return len(self.frame)
 
+    def video(self, file: str) -> VideoFile:
+        """Where the frames of this `file` are."""
+        return self.videos.get(file) or VideoFile(self.root / file)
+
     @cached_property
     def hash(self) -> str:
-        """sha256 (hex) over labels, columns and rows; where the videos lie is not part of it."""
-        digest = hashlib.sha256(json.dumps({"labels": list(self.labels), "rows": len(self)}).encode())
+        """sha256 (hex) over labels, columns, rows and the rules of the stream; where the videos lie is not in it."""
+        head: dict = {"labels": list(self.labels), "rows": len(self)}
+        if self.streamed or self.order:
+            head["streamed"] = {label: sorted(classes) for label, classes in sorted(self.streamed.items())}
+            head["order"] = [list(task) for task in self.order]
+        digest = hashlib.sha256(json.dumps(head).encode())
         for name in self.frame.columns:
             digest.update(json.dumps([name, self.frame[name].tolist()], ensure_ascii=True).encode())
         return digest.hexdigest()

@@ -56,11 +56,68 @@ def _moving_digits(tasks: int, actions: int, budget: str) -> Protocol:
     )
 
 
+def _epic_kitchens(label: str, left_out: str) -> Protocol:
+    return Protocol(
+        name=f"ek100-{label}-10",
+        version=1,
+        benchmark="epic_kitchens",
+        label=label,
+        tasks=10,
+        budget="128MB",
+        primary="final_accuracy_class_mean",
+        rule="class-incremental, one head, no task id; classes with at least 100 segments in the official train file "
+        "and 10 in the validation file, which is the test part; validation is held out of train by whole videos",
+        pretraining=f"train segments of the classes left out of the stream ({left_out}), without the held-out videos",
+        options={"min_train": 100, "min_test": 10, "valid": 0.1},
+    )
+
+
+def _kinetics(name: str, pretrain: str, rule: str, pretraining: str) -> Protocol:
+    return Protocol(
+        name=name,
+        version=1,
+        benchmark="kinetics",
+        label="action",
+        tasks=10,
+        budget="128MB",
+        primary="final_accuracy",
+        rule=f"class-incremental, one head, no task id; {rule}; the official validation file is the test part, and no "
+        "youtube id of it is trained on; validation is held out of train by youtube id",
+        pretraining=pretraining,
+        options={"version": "700", "source": "official", "pretrain": pretrain, "valid": 0.1},
+    )
+
+
+def _vclimb(dataset: str, tasks: int, budget: str) -> Protocol:
+    return Protocol(
+        name=f"vclimb-{dataset}-{tasks}",
+        version=1,
+        benchmark="vclimb",
+        label="action",
+        tasks=tasks,
+        budget=budget,
+        primary="final_accuracy",
+        rule="class-incremental, one head, no task id; vCLIMB's published tasks in their published order",
+        pretraining="none in the benchmark: give a compressor",
+        options={"dataset": dataset, "valid": 0.1},
+    )
+
+
 PROTOCOLS: dict[str, Protocol] = {
     str(protocol): protocol
     for protocol in (
         _moving_digits(tasks=10, actions=40, budget="700kB"),
         _moving_digits(tasks=5, actions=20, budget="400kB"),
+        _epic_kitchens("noun", "197 nouns, 8,054 segments"),
+        _epic_kitchens("verb", "60 verbs, 2,943 segments"),
+        _kinetics("k700-10", "none", "all 700 classes", "none in the benchmark: see k700-k400pre-10"),
+        _kinetics(
+            "k700-k400pre-10",
+            "k400_merged",
+            "the 308 classes that Kinetics-400 has not",
+            "training clips of the 392 classes of Kinetics-400, renamed ones too",
+        ),
+        *(_vclimb(dataset, tasks, "64MB") for dataset in ("ucf101", "activitynet") for tasks in (10, 20)),
     )
 }
 DEFAULT = "moving-digits-10/v1"

@@ -61,14 +61,14 @@ def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, se
     Raises ValueError for an unknown label or setting, and for a number of tasks that the classes cannot fill.
     """
     _check(table, label, n_tasks, order_seed, setting)
-    streamed = table.frame[table.frame["split"] != "pretrain"]
+    streamed = _streamed(table, label)
     trained = streamed.loc[streamed["split"] == "train", label]
     classes = tuple(sorted(set(trained)))
     if n_tasks > len(classes):
         raise ValueError(
             f"{n_tasks} tasks asked for, but label {label!r} has {len(classes)} classes: at most {len(classes)} tasks"
         )
-    order = _order(streamed, label, classes, n_tasks, order_seed)
+    order = _given_order(table, classes, n_tasks) or _order(streamed, label, classes, n_tasks, order_seed)
     pretraining, pretraining_classes = _pretraining(table, label) if setting == "pretrained" else (None, ())
     return Stream(
         label,
@@ -77,7 +77,53 @@ def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, se
         *(_experiences(table, label, classes, order, split) for split in ("train", "valid", "test")),
         pretraining,
         pretraining_classes,
-        _notes(streamed, label, classes, order),
+        (*_left_out(table, label), *_notes(streamed, label, classes, order), *_given_notes(table, n_tasks)),
+    )
+
+
+def _usable(table: ClipTable) -> np.ndarray:
+    usable = np.ones(len(table), bool)
+    usable[list(table.unusable)] = False
+    return usable
+
+
+def _streamed(table: ClipTable, label: str):
+    """The rows of the stream: no pre-training clips, no unusable ones, no classes that the table leaves out."""
+    keep = _usable(table) & (table.frame["split"] != "pretrain").to_numpy()
+    if label in table.streamed:
+        keep = keep & table.frame[label].isin(table.streamed[label]).to_numpy()
+    return table.frame[keep]
+
+
+def _given_order(table: ClipTable, classes: Sequence[str], n_tasks: int) -> tuple[tuple[int, ...], ...] | None:
+    """The tasks that the benchmark's authors fixed, where as many are asked for."""
+    if len(table.order) != n_tasks:
+        return None
+    ids = {name: number for number, name in enumerate(classes)}
+    return tuple(tuple(ids[name] for name in task if name in ids) for task in table.order)
+
+
+def _given_notes(table: ClipTable, n_tasks: int) -> tuple[str, ...]:
+    if not table.order:
+        return ()
+    if len(table.order) == n_tasks:
+        return ("tasks and their classes are the published ones: order_seed changes nothing",)
+    return (f"{n_tasks} tasks are not the published {len(table.order)}: classes are ordered by order_seed",)
+
+
+def _left_out(table: ClipTable, label: str) -> tuple[str, ...]:
+    if label not in table.streamed:
+        return ()
+    frame = table.frame[~table.frame[label].isin(table.streamed[label])]
+    if not len(frame):
+        return ()
+    counts = {split: int((frame["split"] == split).sum()) for split in ("train", "valid", "test")}
+    trained = sorted(set(frame.loc[frame["split"].isin(("train", "valid")), label]))
+    clips = f"{counts['train'] + counts['valid']:,} clips of {len(trained)} classes with training clips"
+    return (
+        f"left out of the stream of {label}s: {clips} ({counts['train']:,} of them for pre-training, "
+        f"{counts['valid']:,} in held-out groups), and {counts['test']:,} test clips; "
+        f"classes: {', '.join(sorted(set(frame[label])))}",
     )
 
 
@@ -117,7 +163,7 @@ def _blocks(streamed, label: str, classes: Sequence[str]) -> list[list[int]] | N
 
 
 def _experiences(table, label, classes, order, split: str) -> tuple[Experience, ...]:
-    rows = np.flatnonzero((table.frame["split"] == split).to_numpy())
+    rows = np.flatnonzero((table.frame["split"] == split).to_numpy() & _usable(table))
     ids = {name: number for number, name in enumerate(classes)}
     target = np.array([ids.get(name, -1) for name in table.frame[label].to_numpy()[rows]], dtype=np.int64)
     experiences, seen = [], ()
@@ -129,9 +175,16 @@ def _experiences(table, label, classes, order, split: str) -> tuple[Experience, 
 
 
 def _pretraining(table: ClipTable, label: str) -> tuple[Experience, tuple[str, ...]]:
-    rows = np.flatnonzero((table.frame["split"] == "pretrain").to_numpy()).astype(np.int64)
+    wanted = (table.frame["split"] == "pretrain").to_numpy()
+    if label in table.streamed:
+        left_out = ~table.frame[label].isin(table.streamed[label]).to_numpy()
+        wanted = wanted | left_out & (table.frame["split"] == "train").to_numpy()
+    rows = np.flatnonzero(wanted & _usable(table)).astype(np.int64)
     if not len(rows):
-        raise ValueError("setting 'pretrained' needs clips of the split 'pretrain', and this benchmark has none")
+        raise ValueError(
+            "setting 'pretrained' needs clips of the split 'pretrain' or of classes left out of the stream, and this "
+            "benchmark has none with these options"
+        )
     names = table.frame[label].to_numpy()[rows]
     classes = tuple(sorted(set(names)))
     targets = np.searchsorted(np.array(classes), names.astype(str)).astype(np.int64)
@@ -152,11 +205,26 @@ def _notes(streamed, label: str, classes: Sequence[str], order: Sequence[Sequenc
                 f"a task holds up to {max(held)} of the {streamed['block'].nunique()} blocks, so it mixes what is "
                 "otherwise peculiar to a block (on moving digits: background family, hue and polarity)"
             )
+    notes += _shared_videos(streamed, label, classes, order)
     for split in ("valid", "test"):
         have = set(streamed.loc[streamed["split"] == split, label])
         notes += _names(f"have {split} but no train clips and are not streamed", sorted(have - set(classes)))
         notes += _names(f"have train but no {split} clips", sorted(set(classes) - have))
     return tuple(notes)
+
+
+def _shared_videos(streamed, label: str, classes: Sequence[str], order) -> list[str]:
+    """How many tasks a training video has clips of: where it is more than one, old videos come back in later tasks."""
+    task = {classes[i]: number for number, members in enumerate(order) for i in members}
+    trained = streamed.loc[streamed["split"] == "train", ["file", label]].drop_duplicates()
+    tasks = trained[label].map(task).groupby(trained["file"]).nunique()
+    if not tasks.mean() > 1.05:
+        return []
+    return [
+        f"a training video holds clips of {tasks.mean():.1f} of the {len(order)} tasks on average "
+        f"({int((tasks == 1).sum())} of {len(tasks)} videos of one task only): earlier data are gone in their labels, "
+        "not in their pictures"
+    ]
 
 
 def _names(what: str, names: Sequence[str]) -> list[str]:

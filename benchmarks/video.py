@@ -1,13 +1,17 @@
-"""Frames of a video file by presentation time (PyAV)."""
+"""Frames of a video by presentation time (PyAV), and of folders of numbered images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import av
 import numpy as np
+from PIL import Image
 
 # Times given with few decimals fall just short of the frame they mean; the tolerance is far below any frame's length.
 TOLERANCE = 1e-6
+# Between clips further apart than this (seconds), seeking costs less than decoding on.
+SEEK_GAP = 5.0
+FITS = ("crop", "stretch")
 
 
 class BadVideo(ValueError):
@@ -19,10 +23,30 @@ def frame_times(start: float, stop: float, n: int) -> np.ndarray:
     return start + (stop - start) * (np.arange(n) + 0.5) / n
 
 
-def decode(path: Path | str, times: Sequence[float]) -> np.ndarray:
+def fit(pixels: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
+    """A frame [H, W, 3] at the size asked for, by Pillow's bilinear filter (antialiased).
+
+    how: crop scales until the frame just covers the size and cuts the centre out of it; stretch ignores proportions.
+    """
+    if how not in FITS:
+        raise ValueError(f"unknown way of resizing: {how!r} (allowed: {', '.join(FITS)})")
+    h, w = pixels.shape[:2]
+    if (h, w) == (height, width):
+        return pixels
+    box = (0.0, 0.0, float(w), float(h))
+    if how == "crop":
+        scale = min(h / height, w / width)
+        y, x = (h - scale * height) / 2, (w - scale * width) / 2
+        box = (x, y, x + scale * width, y + scale * height)
+    image = Image.fromarray(np.ascontiguousarray(pixels))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
+
+
+def decode(path: Path | str, times: Sequence[float], rate: float | None = None) -> np.ndarray:
     """The frames shown at `times` (seconds on the player's timeline, any order): uint8 [T, H, W, 3] RGB, upright.
 
     A frame is shown from its presentation time on; before the first frame the first is taken, past the end the last.
+    With `rate`, `path` is a folder of images frame_0000000001.jpg ... at that many a second.
     Raises FileNotFoundError, or BadVideo for a file that is damaged, cut short or without video: a decoder that passes
     over damaged packets returns wrong frames without a word.
     """
@@ -30,53 +54,100 @@ def decode(path: Path | str, times: Sequence[float]) -> np.ndarray:
     if wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all():
         raise ValueError(f"times must be a non-empty list of finite seconds, not {times!r}")
     order = np.argsort(wanted, kind="stable")
-    try:
-        with av.open(str(path)) as container:
-            if not container.streams.video:
-                raise BadVideo(f"{path}: no video stream")
-            stream = container.streams.video[0]
-            stream.thread_type = "NONE"
-            frames = _sweep(container, stream, wanted[order], path)
-    except FileNotFoundError:
-        raise
-    except av.error.FFmpegError as error:
-        raise BadVideo(f"{path}: {error}") from error
-    out = np.empty((len(wanted), *frames[0].shape), np.uint8)
-    for position, frame in zip(order, frames, strict=True):
-        if frame.shape != out.shape[1:]:
-            raise BadVideo(f"{path}: the frame size changes from {out.shape[1:3]} to {frame.shape[:2]}")
+    out = None
+    for position, frame in zip(order, shown(path, wanted[order], rate), strict=True):
+        if out is None:
+            out = np.empty((len(wanted), *frame.shape), np.uint8)
         out[position] = frame
     return out
 
 
-def _sweep(container, stream, targets: np.ndarray, path: Path | str) -> list[np.ndarray]:
+def shown(path: Path | str, times: np.ndarray, rate: float | None = None) -> Iterator[np.ndarray]:
+    """The frames of `decode` one after the other, for ascending `times`; a frame shown again is the same object."""
+    source = _images(Path(path), times, rate) if rate is not None else _decoded(path, times)
+    shape = None
+    for frame in source:
+        shape = frame.shape if shape is None else shape
+        if frame.shape != shape:
+            raise BadVideo(f"{path}: the frame size changes from {shape[:2]} to {frame.shape[:2]}")
+        yield frame
+
+
+def end_time(path: Path | str, rate: float | None = None) -> float | None:
+    """Where the video ends on the player's timeline, seconds, as its header says; None where it does not say."""
+    if rate is not None:
+        return _count(Path(path)) / rate
+    with _open(path) as (container, stream):
+        if stream.duration is not None:
+            return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
+        return None if container.duration is None else container.duration / av.time_base
+
+
+# ---- video files
+
+
+class _open:
+    """The container and its first video stream, with FFmpeg's errors as BadVideo."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = path
+
+    def __enter__(self):
+        try:
+            self.container = av.open(str(self.path))
+        except FileNotFoundError:
+            raise
+        except (av.error.FFmpegError, OSError) as error:
+            raise BadVideo(f"{self.path}: {error}") from error
+        if not self.container.streams.video:
+            self.container.close()
+            raise BadVideo(f"{self.path}: no video stream")
+        stream = self.container.streams.video[0]
+        stream.thread_type = "NONE"
+        return self.container, stream
+
+    def __exit__(self, kind, error, trace) -> None:
+        self.container.close()
+        if isinstance(error, av.error.FFmpegError):
+            raise BadVideo(f"{self.path}: {error}") from error
+
+
+def _decoded(path: Path | str, times: np.ndarray) -> Iterator[np.ndarray]:
+    with _open(path) as (container, stream):
+        for part in np.split(times, np.flatnonzero(np.diff(times) > SEEK_GAP) + 1):
+            yield from _sweep(container, stream, part, path)
+
+
+def _sweep(container, stream, targets: np.ndarray, path: Path | str) -> Iterator[np.ndarray]:
     """One pass from the key frame before the first target to the last; `targets` ascend."""
     base = stream.time_base
     begin = float((stream.start_time or 0) * base)
     sought = targets[0] > begin
     if sought:
         container.seek(int(np.floor(targets[0] / float(base))), stream=stream)
-    frames: list[np.ndarray] = []
-    shown = last = pixels = None  # `pixels` is the converted `shown`
+    done = 0
+    last = source = pixels = None  # `pixels` is the converted `source`
     for frame in container.decode(stream):
         if frame.pts is None:
             raise BadVideo(f"{path}: a frame has no presentation time")
         now = float(frame.pts * base)
         if last is None and sought and now > targets[0] + TOLERANCE:
             raise BadVideo(f"{path}: seeking to {targets[0]:.3f} s arrives late, at {now:.3f} s")
-        while len(frames) < len(targets) and targets[len(frames)] + TOLERANCE < now:
-            source = frame if last is None else last
-            if source is not shown:
-                shown, pixels = source, _upright(source)
-            frames.append(pixels)
+        while done < len(targets) and targets[done] + TOLERANCE < now:
+            wanted = frame if last is None else last
+            if wanted is not source:
+                source, pixels = wanted, _upright(wanted)
+            yield pixels
+            done += 1
         last = frame
-        if len(frames) == len(targets):
-            return frames
+        if done == len(targets):
+            return
     if last is None:
         raise BadVideo(f"{path}: no frame could be decoded at {targets[0]:.3f} s")
     _check_end(stream, last, targets[-1], path)
-    pixels = pixels if last is shown else _upright(last)
-    return frames + [pixels] * (len(targets) - len(frames))
+    pixels = pixels if last is source else _upright(last)
+    for _ in range(done, len(targets)):
+        yield pixels
 
 
 def _upright(frame: av.VideoFrame) -> np.ndarray:
@@ -93,3 +164,40 @@ def _check_end(stream, last: av.VideoFrame, target: float, path: Path | str) -> 
     slack = max(0.1, 2.0 / float(stream.average_rate or 25))
     if min(promised, target) > end + slack:
         raise BadVideo(f"{path}: frames end at {end:.2f} s, its header promises {promised:.2f} s")
+
+
+# ---- folders of images
+
+
+def _count(folder: Path) -> int:
+    """The number of the last image, found by doubling: such folders hold up to 200,000."""
+    low, high = 0, 1
+    while _image(folder, high) is not None:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if _image(folder, middle) is not None else (low, middle)
+    return low
+
+
+def _image(folder: Path, number: int) -> Path | None:
+    names = (folder / f"frame_{number:010d}{suffix}" for suffix in (".jpg", ".png"))
+    return next((name for name in names if name.is_file()), None)
+
+
+def _images(folder: Path, times: np.ndarray, rate: float) -> Iterator[np.ndarray]:
+    count = _count(folder)
+    if not count:
+        raise BadVideo(f"{folder}: no frame_0000000001.jpg")
+    # Image n (from 1) is shown from (n - 1) / rate on.
+    numbers = np.clip(np.floor((times + TOLERANCE) * rate).astype(np.int64) + 1, 1, count)
+    held = pixels = None
+    for number in numbers.tolist():
+        if number != held:
+            path = _image(folder, number)
+            try:
+                with Image.open(path) as image:
+                    held, pixels = number, np.asarray(image.convert("RGB"))
+            except (OSError, AttributeError, SyntaxError) as error:
+                raise BadVideo(f"{folder}: image {number} is missing or damaged ({error})") from error
+        yield pixels

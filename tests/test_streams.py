@@ -137,11 +137,11 @@ def test_protocols_are_found_named_and_hashed(full):
 
 
 def test_choices_are_identified_as_a_protocol_or_custom():
-    def identify(label="action", tasks=10, **options):
-        return protocols.identify("moving_digits", label, tasks, options)
+    def identify(label="action", tasks=10, benchmark="moving_digits", **options):
+        return protocols.identify(benchmark, label, tasks, options)
 
     for protocol in protocols.PROTOCOLS.values():
-        assert identify(protocol.label, protocol.tasks, **protocol.options) == str(protocol)
+        assert identify(protocol.label, protocol.tasks, protocol.benchmark, **protocol.options) == str(protocol)
     assert identify(**{**asdict(benchmarks.parse("moving_digits", {})), "name": "moving_digits"}) == protocols.DEFAULT
     assert identify(tasks=5) == identify(label="noun") == identify(leak=0.1) == identify(data_seed=1) == "custom"
 

@@ -1,0 +1,147 @@
+"""What the benchmarks of recorded videos share: finding the files, holding out groups, and the cache of frames."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import Benchmark
+from benchmarks.cache import FrameCache, prepare
+from benchmarks.clips import ClipTable, VideoFile
+from benchmarks.randomness import generator
+from benchmarks.settings import RecordedSettings
+
+CODEC = "jpeg"
+
+
+@dataclass(frozen=True)
+class Recording:
+    """A clip table out of annotation files, and how to find its videos.
+
+    find: folder of the videos -> where the frames of each `file` of the table are, as far as they are there.
+    """
+
+    table: ClipTable
+    label: str
+    find: Callable[[Path], Mapping[str, VideoFile]]
+    notes: tuple[str, ...] = field(default=())
+
+
+def describe(name: str, recording: Recording, settings: RecordedSettings, cache: Path) -> Benchmark:
+    """The benchmark without its frames; with `benchmark.videos` it says which videos are not there."""
+    table, missing = recording.table, {}
+    notes = list(recording.notes)
+    if settings.videos is not None:
+        table, missing = _found(recording, settings)
+        notes += _missing_notes(table, missing, settings)
+    folder = _folder(name, table, settings, missing, cache)
+    bad = FrameCache(folder).bad if folder.is_dir() else _undone(missing, settings)
+    return _benchmark(name, recording, replace(table, unusable=_skipped(bad)), settings, None, notes, bad)
+
+
+def load(name: str, recording: Recording, settings: RecordedSettings, cache: Path, workers: int) -> Benchmark:
+    """The benchmark with its frames; what the cache lacks is decoded first."""
+    if settings.videos is None:
+        raise ValueError(f"benchmark {name} needs benchmark.videos=DIR, the folder of its videos (or plan=true)")
+    table, missing = _found(recording, settings)
+    frames = prepare(
+        _folder(name, table, settings, missing, cache),
+        table,
+        np.arange(len(table)),
+        (settings.frames, settings.size, settings.size),
+        codec=CODEC,
+        workers=workers,
+        title=f"decoding {name}, {len(table) - len(missing):,} clips, once, to {cache}",
+        fit=settings.resize,
+        on_bad=settings.on_bad,
+        missing=missing,
+    )
+    notes = [*recording.notes, *_missing_notes(table, missing, settings)]
+    return _benchmark(name, recording, replace(table, unusable=frames.skipped), settings, frames, notes, frames.bad)
+
+
+def hold_out(groups: Sequence[str], classes: Sequence[str], share: float, purpose: str) -> np.ndarray:
+    """Rows of about `share` of the clips, in whole groups: bool [N].
+
+    Groups are taken in an order that depends on nothing but their names. No class loses more than half of its clips;
+    where a group holds clips of one class only, each class gives its share, rounded up.
+    """
+    group, names = pd.factorize(np.asarray(groups, object), sort=True)
+    target, labels = pd.factorize(np.asarray(classes, object), sort=True)
+    total, held = np.bincount(target, minlength=len(labels)), np.zeros(len(labels), np.int64)
+    pairs, counts = np.unique(np.stack([group, target]), axis=1, return_counts=True)
+    bounds = np.searchsorted(pairs[0], np.arange(len(names) + 1))
+    chosen = np.zeros(len(names), bool)
+    wanted, most, quota = share * len(group), total // 2, np.ceil(share * total)
+    for place in generator(f"held out: {purpose}").permutation(len(names)).tolist() if share else ():
+        part = slice(bounds[place], bounds[place + 1])
+        what, after = pairs[1, part], held[pairs[1, part]] + counts[part]
+        if len(what) == 1:
+            fits = after[0] <= quota[what[0]]
+        else:
+            fits = held.sum() < wanted and held.sum() + counts[part].sum() <= 1.2 * wanted
+        if fits and (after <= most[what]).all():
+            chosen[place], held[what] = True, after
+    return chosen[group]
+
+
+def _found(recording: Recording, settings: RecordedSettings) -> tuple[ClipTable, dict[int, str]]:
+    files = recording.table.frame["file"]
+    root = Path(settings.videos).expanduser()
+    if not root.is_dir():
+        raise ValueError(f"benchmark.videos={settings.videos} is no folder")
+    videos = recording.find(root)
+    absent = ~files.isin(videos.keys())
+    if absent.all():
+        example = Path(files.iloc[0]).name
+        raise ValueError(
+            f"benchmark.videos={settings.videos} holds none of the {files.nunique():,} videos, as {example}"
+        )
+    table = replace(recording.table, root=root, videos=videos)
+    missing = {int(row): f"{files.iloc[row]}: not under {settings.videos}" for row in np.flatnonzero(absent)}
+    return table, missing
+
+
+def _missing_notes(table: ClipTable, missing: Mapping[int, str], settings: RecordedSettings) -> list[str]:
+    if not missing:
+        return []
+    files = sorted(set(table.frame["file"].iloc[list(missing)]))
+    named = ", ".join(files[:5]) + (", ..." if len(files) > 5 else "")
+    then = {"fail": "a run will fail (benchmark.on_bad=skip leaves them out)", "skip": "left out",
+            "replace": "replaced by others of their class"}[settings.on_bad]  # fmt: skip
+    return [f"{len(missing):,} of {len(table):,} clips have no video ({len(files):,} videos): {named}; {then}"]
+
+
+def _undone(missing: Mapping[int, str], settings: RecordedSettings) -> dict[int, tuple[str, str]]:
+    done = {"fail": "nothing yet", "skip": "skipped", "replace": "to be replaced"}[settings.on_bad]
+    return {row: (why, done) for row, why in missing.items()}
+
+
+def _skipped(bad: Mapping[int, tuple[str, str]]) -> dict[int, str]:
+    return {row: why for row, (why, done) in bad.items() if done == "skipped"}
+
+
+def _folder(name: str, table: ClipTable, settings: RecordedSettings, missing: Mapping[int, str], cache: Path) -> Path:
+    """The cache folder of these clips at this size; other missing videos give another one."""
+    gone = sorted(table.frame["sample_id"].iloc[list(missing)]) if settings.on_bad != "fail" else []
+    how = {key: getattr(settings, key) for key in ("frames", "size", "resize", "on_bad")}
+    digest = hashlib.sha256(json.dumps([table.hash, how, gone], sort_keys=True).encode()).hexdigest()
+    return cache / f"{name.replace('_', '-')}-{digest[:12]}-frames"
+
+
+def _benchmark(name, recording, table, settings, reader, notes, bad) -> Benchmark:
+    frame = table.frame
+    notes = list(notes)
+    if bad:
+        kinds = pd.Series([done.split(" ")[0].strip(",") for _, done in bad.values()]).value_counts()
+        notes.append("clips not as annotated: " + ", ".join(f"{n:,} {kind}" for kind, n in kinds.items()))
+    listed = tuple(
+        {"sample_id": frame["sample_id"].iloc[row], "file": frame["file"].iloc[row], "reason": why, "done": done}
+        for row, (why, done) in sorted(bad.items())
+    )
+    shape = (settings.frames, settings.size, settings.size)
+    return Benchmark(name, table, recording.label, *shape, reader, tuple(notes), listed)
