@@ -157,8 +157,8 @@ def _split_keys(runs: Sequence[Run], flats: Mapping[str, dict[str, str]]) -> tup
     for method, group in by_method.items():
         own = [key for key in keys if key.startswith("method.settings.") and differs(group, key)]
         # A shared key that only tells methods apart belongs to their names: it has no columns of its own. A method
-        # with the commonest value needs no mention of it.
-        apart = [key for key in shared if key not in columns and differs(list(flats.values()), key)]
+        # with the commonest value needs no mention of it, nor does the plug-in that a method comes from.
+        apart = [key for key in shared if key not in (*columns, "plugins") and differs(list(flats.values()), key)]
         apart = [key for key in apart if key != "clip_table" and not any(differs(g, key) for g in by_method.values())]
         apart = [key for key in apart if group[0].get(key) not in (None, _commonest(key, by_method))]
         rows[method] = _needed(sorted(own), group) + sorted(apart)

@@ -1,6 +1,5 @@
 """The command line: what it asks for, what it refuses, what it leaves behind, and what happens when runs go wrong."""
 
-import io
 import json
 import os
 import re
@@ -13,11 +12,8 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 from harness.config import shared_settings
-from harness.list import main as list_main
-from harness.progress import Display
 from harness.run import main
 
 ROOT = Path(__file__).parent.parent
@@ -392,71 +388,3 @@ def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp
         assert main(words) == 1
     assert f"not done: {run_id}" in capsys.readouterr().err
     assert not (tmp_path / run_id / "config.json").exists()
-
-
-# ---- progress and lists
-
-
-def shown(terminal: bool, *experiences: int) -> str:
-    """What the display shows of two runs, one of which moves through experiences."""
-    file = io.StringIO()
-    console = Console(file=file, force_terminal=terminal, width=140, highlight=False)
-    with Display({"one": "cram-s0", "two": "er-s0"}, console) as display:
-        display.start("one")
-        display.start("two")
-        for number in experiences:
-            display.update("one", {"experience": number, "n_experiences": 10, "phase": "classifier", "step": 40,
-                                   "steps": 300, "loss": 0.1234})  # fmt: skip
-        display.bars.refresh()
-        display.finish("two", "failed", "out of [luck]")
-        display.finish("one", "done", None)
-    return file.getvalue()
-
-
-def test_without_a_terminal_there_is_a_plain_line_an_experience():
-    lines = shown(False, 0, 0, 1, 1, 2).splitlines()
-    assert [line.partition("  ")[0] for line in lines[:2]] == ["cram-s0: task 2/10", "cram-s0: task 3/10"]
-    assert "classifier 40/300  loss 0.123  0s to go" in lines[0]
-    assert lines[2:] == ["er-s0: failed after 0s: out of [luck] (1 of 2 runs)", "cram-s0: done after 0s (2 of 2 runs)"]
-
-
-def test_on_a_terminal_there_is_a_bar_a_run():
-    screen = shown(True, -1, 0, 1)
-    assert "━" in screen
-    assert re.search(r"cram-s0.*task 2/10 +classifier 40/300 +loss 0.123", screen)
-    assert "er-s0: failed after 0s: out of [luck]" in screen
-
-
-@pytest.mark.parametrize(
-    ("words", "parts"),
-    [
-        ("methods", ["cram ", "no_refresh "]),
-        ("methods er", ["er.codec=raw", "h264"]),
-        ("methods cram", ["no settings of its own"]),
-        ("benchmarks", ["moving_digits "]),
-        ("benchmarks moving_digits", ["benchmark.leak=0", "clips_per_class=100"]),
-        ("protocols", ["moving-digits-10/v1", "moving-digits-5/v1"]),
-        ("protocols moving-digits-5", ["400kB", "final_accuracy"]),
-        ("profiles", ["small "]),
-        ("presets", ["smoke "]),
-        ("presets smoke", ["methods: [all]"]),
-    ],
-)
-def test_list(capsys, words, parts):
-    assert list_main(words.split()) == 0
-    out = capsys.readouterr().out
-    for part in parts:
-        assert part in out
-
-
-@pytest.mark.parametrize(
-    ("words", "nearest"), [("method", "methods"), ("methods crma", "cram"), ("presets smok", "smoke")]
-)
-def test_list_names_the_nearest(capsys, words, nearest):
-    assert list_main(words.split()) == 2
-    assert f"did you mean '{nearest}'" in capsys.readouterr().err
-
-
-def test_list_shows_methods_of_the_user(capsys, plugin):
-    assert list_main(["methods", plugin]) == 0
-    assert re.search(r"^waits ", capsys.readouterr().out, flags=re.MULTILINE)

@@ -1,0 +1,86 @@
+"""What is shown on the way: progress of several runs, with a terminal and without, and the lists of names."""
+
+import io
+import re
+
+import pytest
+from rich.console import Console
+
+from harness.list import main as list_main
+from harness.progress import Display
+
+PLUGIN = """
+from methods.base import register
+from methods.naive import Naive
+
+@register("waits")
+class Waits(Naive):
+    "waits for nothing"
+"""
+
+
+def shown(terminal: bool, *experiences: int) -> str:
+    """What the display shows of two runs, one of which moves through experiences."""
+    file = io.StringIO()
+    console = Console(file=file, force_terminal=terminal, width=140, highlight=False)
+    with Display({"one": "cram-s0", "two": "er-s0"}, console) as display:
+        display.start("one")
+        display.start("two")
+        for number in experiences:
+            display.update("one", {"experience": number, "n_experiences": 10, "phase": "classifier", "step": 40,
+                                   "steps": 300, "loss": 0.1234})  # fmt: skip
+        display.bars.refresh()
+        display.finish("two", "failed", "out of [luck]")
+        display.finish("one", "done", None)
+    return file.getvalue()
+
+
+def test_without_a_terminal_there_is_a_plain_line_an_experience():
+    lines = shown(False, 0, 0, 1, 1, 2).splitlines()
+    assert [line.partition("  ")[0] for line in lines[:2]] == ["cram-s0: task 2/10", "cram-s0: task 3/10"]
+    assert "classifier 40/300  loss 0.123  0s to go" in lines[0]
+    assert lines[2:] == ["er-s0: failed after 0s: out of [luck] (1 of 2 runs)", "cram-s0: done after 0s (2 of 2 runs)"]
+
+
+def test_on_a_terminal_there_is_a_bar_a_run():
+    screen = shown(True, -1, 0, 1)
+    assert "━" in screen
+    assert re.search(r"cram-s0.*task 2/10 +classifier 40/300 +loss 0.123", screen)
+    assert "er-s0: failed after 0s: out of [luck]" in screen
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        ("methods", ["cram ", "no_refresh "]),
+        ("methods er", ["er.codec=raw", "h264"]),
+        ("methods cram", ["no settings of its own"]),
+        ("benchmarks", ["moving_digits "]),
+        ("benchmarks moving_digits", ["benchmark.leak=0", "clips_per_class=100"]),
+        ("protocols", ["moving-digits-10/v1", "moving-digits-5/v1"]),
+        ("protocols moving-digits-5", ["400kB", "final_accuracy"]),
+        ("profiles", ["small "]),
+        ("presets", ["smoke "]),
+        ("presets smoke", ["methods: [all]"]),
+    ],
+)
+def test_list(capsys, words, parts):
+    assert list_main(words.split()) == 0
+    out = capsys.readouterr().out
+    for part in parts:
+        assert part in out
+
+
+@pytest.mark.parametrize(
+    ("words", "nearest"), [("method", "methods"), ("methods crma", "cram"), ("presets smok", "smoke")]
+)
+def test_list_names_the_nearest(capsys, words, nearest):
+    assert list_main(words.split()) == 2
+    assert f"did you mean '{nearest}'" in capsys.readouterr().err
+
+
+def test_list_shows_methods_of_the_user(capsys, tmp_path):
+    file = tmp_path / "my_method.py"
+    file.write_text(PLUGIN)
+    assert list_main(["methods", f"plugins={file}"]) == 0
+    assert re.search(r"^waits ", capsys.readouterr().out, flags=re.MULTILINE)
