@@ -98,7 +98,8 @@ class _open:
         except FileNotFoundError:
             raise
         except (av.error.FFmpegError, OSError) as error:
-            raise BadVideo(f"{self.path}: {error}") from error
+            empty = Path(self.path).is_file() and not Path(self.path).stat().st_size
+            raise BadVideo(f"{self.path}: {'the file is empty' if empty else error.strerror or error}") from error
         if not self.container.streams.video:
             self.container.close()
             raise BadVideo(f"{self.path}: no video stream")
@@ -109,7 +110,7 @@ class _open:
     def __exit__(self, kind, error, trace) -> None:
         self.container.close()
         if isinstance(error, av.error.FFmpegError):
-            raise BadVideo(f"{self.path}: {error}") from error
+            raise BadVideo(f"{self.path}: damaged: {error.strerror or error}") from error
 
 
 def _decoded(path: Path | str, times: np.ndarray) -> Iterator[np.ndarray]:
