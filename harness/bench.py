@@ -64,7 +64,6 @@ def _tiny(method: str, *words: str) -> dict[str, Any]:
 
 def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
     """One step of er, replay included: harness loop (data, step, log, progress) against a hand-written loop."""
-    import numpy as np
     import torch
     import torch.nn.functional as F
 
@@ -97,7 +96,6 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
 
     experience = run.experiences()[1]
     phase = run.method.phases(experience)[0]
-    run.own_ids = set(np.asarray(clips.rows).tolist())
 
     def harness_loop() -> None:
         run.position["step"] = 0
@@ -124,7 +122,6 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
     method.snapshot = method.compressor.snapshot()
     phase = next(p for p in method.phases(experience) if p.name == "refresh")
     codes = method.buffer.take(range(len(method.buffer))).codes
-    run.own_ids = set()
 
     def ours() -> None:
         run.position["step"] = 0

@@ -91,7 +91,7 @@ def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) 
 
     torch.set_num_threads(config["execution"]["threads"])
     with torch.random.fork_rng():
-        run = Run(config, _folder(scratch, "reference"))
+        run = Run(config, _folder(scratch, "reference"), lambda position: touched.step(position))
         method, touched = run.method, Touched(run.method)
         first = run.experiences()[0]
         before = _digest(method.state())
@@ -100,52 +100,60 @@ def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) 
             raise ValueError("phases(experience) is not pure: calling it changed its answer or the method's state")
         if not names[0]:
             raise ValueError("phases(experience) gave no phase for the first experience")
+        first.close()
         while run.position["experience"] < len(run.experiences()):
             run.next_experience()
-            touched.look()
-            if run.position["experience"] == 2 or method.joint:
-                _live_is_used(method, touched)
-        _predicts_without_learning(run)
-        touched.stop()
+            with torch.random.fork_rng():
+                touched.look(run)
         reference.update(run.finish())
 
 
 class Touched:
-    """Which live modules `predict` ran or training changed."""
+    """Which live modules `predict` runs, or a step of a phase changes in place."""
 
     def __init__(self, method: Any):
         self.method, self.names = method, set()
-        self.before = {name: _digest(module.state_dict()) for name, module in method.live().items()}
-        self.hooks = [
+        self.ages = dict.fromkeys(method.live(), 0)  # experiences a module has been there
+        self.last: tuple[Any, dict[str, dict[int, int]]] = (None, {})
+
+    def step(self, position: dict[str, Any]) -> None:
+        """Called after each step: a tensor whose version has risen since the one before was trained, not copied."""
+        phase = (position["experience"], position["phase"])
+        versions = {
+            name: {t.data_ptr(): t._version for t in (*module.parameters(), *module.buffers())}
+            for name, module in self.method.live().items()
+        }
+        if self.last[0] == phase:
+            for name, old in self.last[1].items():
+                if any(versions.get(name, {}).get(place, version) > version for place, version in old.items()):
+                    self.names.add(name)
+        self.last = (phase, versions)
+
+    def look(self, run: Any) -> None:
+        """After an experience: predict, which may not learn; no module may have been idle over two experiences."""
+        live = self.method.live()
+        hooks = [
             part.register_forward_hook(lambda *_, name=name: self.names.add(name))
-            for name, module in method.live().items()
+            for name, module in live.items()
             for part in module.modules()
         ]
-
-    def look(self) -> None:
-        for name, module in self.method.live().items():
-            digest = _digest(module.state_dict())
-            if self.before.setdefault(name, digest) != digest:
-                self.names.add(name)
-
-    def stop(self) -> None:
-        for hook in self.hooks:
+        _predicts_without_learning(run)
+        for hook in hooks:
             hook.remove()
-
-
-def _live_is_used(method: Any, touched: Touched) -> None:
-    idle = sorted(set(method.live()) - touched.names)
-    if idle:
-        raise ValueError(
-            f"live() names {', '.join(idle)}, which neither predict nor training touched over two experiences: "
-            "that is memory carried, not the live model (set `carried = True` on the module)"
-        )
+        self.ages = {name: self.ages.get(name, 0) + 1 for name in live}
+        idle = sorted(name for name, age in self.ages.items() if age >= 2 and name not in self.names)
+        if idle:
+            raise ValueError(
+                f"live() names {', '.join(idle)}, which neither predict nor training touched over two experiences: "
+                "that is memory carried, not the live model (set `carried = True` on the module)"
+            )
 
 
 def _predicts_without_learning(run: Any) -> None:
     clips = run.context.clips(run.context.items()[0]).take(np.arange(4)).clips
-    before = _digest(run.method.state())
+    before, drawn = _digest(run.method.state()), run.method.generator.get_state()
     logits = run.method.predict(clips)
+    run.method.generator.set_state(drawn)
     run.evaluation.check(run.method, logits, len(clips))
     if _digest(run.method.state()) != before:
         raise ValueError("predict(clips) changes the method's state")
@@ -171,11 +179,12 @@ def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
 
 def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
     """SIGKILL a run in its second experience, then continue it."""
+    from harness.config import PRELOAD
     from harness.train import run
 
     folder = _folder(scratch, "killed")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["harness.train"])
+    context.set_forkserver_preload(PRELOAD)
     process = context.Process(target=_stop_after_first_boundary, args=(config, folder))
     process.start()
     process.join()

@@ -20,6 +20,9 @@ from benchmarks import default_cache
 from slurm.settings import Slurm
 
 CONF = Path(__file__).parent / "conf"
+# What a server of new processes imports once for all; torch would import _dynamo (seconds of work) in each of them
+# when its first optimiser is made.
+PRELOAD = ["harness.train", "torch._dynamo", "benchmarks.moving_digits", "jsonschema"]
 UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
@@ -83,6 +86,7 @@ class Command:
     launcher: str = option("local", "local: a process a run; inline: all in this process; slurm: job arrays")
     workers: int | None = option(None, "runs at a time; default: the cores of this machine", above=0)
     device: str = option("auto", "auto | cpu | cuda")
+    loader_workers: int = option(0, "processes a run that decode clips ahead (0: in the run itself)")
     threads: int = option(1, "torch threads of one run", above=0)
     rerun: str = option("never", "never | changed: run again what other sources of the harness made")
     debug: bool = option(False, "full traces instead of one-line errors")
@@ -103,8 +107,8 @@ GROUPS = {
 }
 
 # Which parts of a run say where and how it is carried out, not what comes out.
-EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "log", "paths", "strict_state",
-             "slurm")  # fmt: skip
+EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "loader_workers", "log",
+             "paths", "strict_state", "slurm")  # fmt: skip
 
 
 def shared_settings() -> dict[str, type]:

@@ -25,16 +25,29 @@ class ClipSource:
         return len(self.rows)
 
     def take(self, index: np.ndarray, view: np.ndarray | None = None) -> Batch:
-        """Clips by position; `view` [B,V] gives V views a clip, number 0 of each V as it is, the others augmented."""
+        """Clips by position; `view` [B,V] gives V views a clip, number 0 of each V as it is, the others augmented.
+
+        `view` [B] gives one view a clip, number 0 as it is. RuntimeError once the experience is over.
+        """
+        if self.reader is None:
+            raise RuntimeError(f"{self.over}: only a buffer keeps any of its clips")
         clips = self.reader.read(self.rows[index])
         if view is not None and view.ndim == 2:
             clips = np.stack([self._views(clips[b], self.rows[index[b]], view[b]) for b in range(len(index))])
+        elif view is not None and view.any():
+            shown = [self._shifted(clips[b], int(self.rows[index[b]]), int(v)) if v else clips[b]
+                     for b, v in enumerate(view)]  # fmt: skip
+            clips = np.stack(shown)
         return Batch(
             target=torch.from_numpy(self.targets[index]).to(self.device),
             sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
             clips=torch.from_numpy(clips).to(self.device),
             labels={name: torch.from_numpy(values[self.rows[index]]) for name, values in self.labels.items()},
         )
+
+    def close(self, over: str) -> None:
+        """No clip can be had from here any more; `over` says why."""
+        self.reader, self.over = None, over
 
     def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
         return np.stack([clip if v % len(views) == 0 else self._shifted(clip, int(row), int(v)) for v in views])
@@ -56,6 +69,7 @@ class CurrentExperience:
         self.n_experiences = n_experiences
         self.n_merged = n_merged  # experiences given as one to a joint method
         self.opens_run = opens_run  # the very first data the method gets
+        self.own_ids: set[int] = set(clips.rows.tolist())  # sample ids of its clips
         self._clips: ClipSource | None = clips
 
     @property
@@ -74,6 +88,9 @@ class CurrentExperience:
         return self._clips
 
     def close(self) -> None:
+        """Its clips are gone, also for those who kept the source itself."""
+        if self._clips is not None:
+            self._clips.close(f"experience {self.current_experience} is over")
         self._clips = None
 
 
@@ -118,8 +135,9 @@ class Plan:
             known = {e: known.get(e) or self.epoch(int(e)) for e in np.unique(epochs)}
             index = np.array([known[e][0][p % length] for e, p in zip(epochs, places, strict=True)])
             view = np.array([known[e][1][p % length] for e, p in zip(epochs, places, strict=True)])
-            if self.phase.views > 1:
-                view = (epochs * self.phase.views)[:, None] + np.arange(self.phase.views)
+            if self.phase.views > 1 and view.ndim == 1:
+                first_view = epochs if self.phase.sampler is None else view
+                view = (first_view * self.phase.views)[:, None] + np.arange(self.phase.views)
             yield index, view
 
 
@@ -142,7 +160,8 @@ def batches(source: Source, plan: Plan, first: int, last: int, workers: int = 0)
         source.key = plan.key
         if workers:
             ahead = _Taken(source, list(plan.batches(first, last)))
-            yield from DataLoader(ahead, batch_size=None, num_workers=workers)
+            # A generator of its own: the loader would draw from the global one.
+            yield from DataLoader(ahead, batch_size=None, num_workers=workers, generator=torch.Generator())
             return
     for index, view in plan.batches(first, last):
         yield source.take(index, view)

@@ -22,6 +22,12 @@ class Drift:
         self.reader, self.seed, self.device = reader, seed, device
         self.series: dict[str, list[float | None]] = {name: [None] * n_experiences for name in self.SERIES}
 
+    def state(self) -> dict[str, Any]:
+        return self.series
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.series = state
+
     @staticmethod
     def applies(method: Method) -> bool:
         """Only where codes are stored and a compressor gives them meaning."""

@@ -53,6 +53,14 @@ class Evaluation:
         if torch.isnan(logits).any():
             raise FloatingPointError(f"method {method.name}: predict gave logits that are nan")
 
+    def state(self) -> dict[str, Any]:
+        arrays = {"prediction": self.prediction, "prediction_within_task": self.prediction_within_task}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.prediction = state["prediction"].numpy()
+        self.prediction_within_task = state["prediction_within_task"].numpy()
+
     def write(self, path: Path, table: ClipTable) -> None:
         """predictions.npz: sample_id, target, task [N]; prediction, prediction_within_task [T,N]; class_names [C]."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}")

@@ -11,12 +11,16 @@ PLAIN_BYTES = 8  # a number in a state
 
 
 def state_bytes(value: Any, skip: set[int]) -> int:
-    """Bytes of tensors (once each, those at addresses in `skip` not at all) and plain values in a nested state."""
+    """Bytes of storages (once each, those at addresses in `skip` not at all) and plain values in a nested state.
+
+    A view counts with all of the storage behind it, which is what it keeps and what a checkpoint saves.
+    """
     if isinstance(value, Tensor):
-        if value.numel() == 0 or value.data_ptr() in skip:
+        storage = value.untyped_storage()
+        if storage.nbytes() == 0 or storage.data_ptr() in skip:
             return 0
-        skip.add(value.data_ptr())
-        return value.numel() * value.element_size()
+        skip.add(storage.data_ptr())
+        return storage.nbytes()
     if isinstance(value, dict):
         keys = sum(PLAIN_BYTES for key in value if isinstance(key, int))
         return keys + sum(state_bytes(v, skip) for v in value.values())
@@ -24,6 +28,8 @@ def state_bytes(value: Any, skip: set[int]) -> int:
         return sum(state_bytes(v, skip) for v in value)
     if isinstance(value, str | bytes):
         return len(value)
+    if isinstance(value, int):
+        return max(PLAIN_BYTES, value.bit_length() // 8)
     return 0 if value is None else PLAIN_BYTES
 
 
@@ -35,15 +41,16 @@ class MemoryMeter:
         self.rows: list[dict[str, Any]] = []
         self.first_live: int | None = None  # without heads; later growth is carried
 
-    def measure(self, method: Method, experience: Any, phase: str | None, at: str, own_ids: set[int]) -> dict[str, Any]:
+    def measure(self, method: Method, experience: Any, phase: str | None, at: str) -> dict[str, Any]:
         """Add a row; ValueError with the table of holders where a method is over its budget."""
         modules = method.live()
         self._only_modules(method, modules)
         # state() may hand over detached tensors: the address says that it is the same storage.
-        live_tensors = {t.data_ptr(): t for m in modules.values() for t in m.state_dict().values() if t.numel()}
+        storages = [t.untyped_storage() for m in modules.values() for t in m.state_dict().values() if t.numel()]
+        live_bytes = {storage.data_ptr(): storage.nbytes() for storage in storages}
         heads = sum(t.nbytes for m in modules.values() for n, t in m.state_dict().items() if "head" in n.split("."))
-        live = sum(t.numel() * t.element_size() for t in live_tensors.values())
-        holders, scratch = self._holders(method, set(live_tensors), own_ids, at)
+        live = sum(live_bytes.values())
+        holders, scratch = self._holders(method, set(live_bytes), experience.own_ids, at)
         if experience.current_experience >= 0:
             if self.first_live is None and at == "boundary":
                 self.first_live = live - heads
@@ -90,6 +97,12 @@ class MemoryMeter:
             f"method {method.name} is over its budget: {used} bytes of memory.budget={self.budget} "
             f"(memory.count={self.count}) at {where}; holders: {table or 'none'}; live {row['live']}"
         )
+
+    def state(self) -> dict[str, Any]:
+        return {"rows": self.rows, "first_live": self.first_live}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.rows, self.first_live = state["rows"], state["first_live"]
 
     def summary(self) -> dict[str, Any]:
         """Fields of the record: holders at the maximum, live, total, peak of scratch."""

@@ -1,0 +1,71 @@
+"""What a run writes down on its way: steps, samples and seconds by phase, steps.jsonl, experiences.jsonl."""
+
+import json
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+LINES = ("experiences.jsonl", "steps.jsonl")
+
+
+class Journal:
+    """Meters of a run; seconds and counts are summed over restarts."""
+
+    def __init__(self, folder: Path, every: int, progress: Callable[[dict[str, Any]], None]):
+        """`every`: steps between two lines of steps.jsonl; `progress` is told the position after each step."""
+        self.folder, self.every, self.progress = folder, every, progress
+        self.work: dict[str, dict[str, int]] = {"steps": {}, "samples": {}}
+        self.seconds: dict[str, Any] = {"total": 0.0, "by_phase": {}, "evaluate": 0.0, "drift": 0.0, "cpu_total": 0.0}
+        self.restarts = 0
+        self.clock("start")
+
+    def clock(self, what: str) -> None:
+        """From now on time belongs to a phase, to evaluate or to drift."""
+        self.what, self.wall, self.cpu = what, time.perf_counter(), time.process_time()
+
+    def add_time(self) -> None:
+        """Add up the time since the clock was set or last read."""
+        wall, cpu = time.perf_counter() - self.wall, time.process_time() - self.cpu
+        if self.what in ("evaluate", "drift"):
+            self.seconds[self.what] += wall
+        else:
+            self.seconds["by_phase"][self.what] = self.seconds["by_phase"].get(self.what, 0.0) + wall
+        self.seconds["total"] += wall
+        self.seconds["cpu_total"] += cpu
+        self.wall, self.cpu = self.wall + wall, self.cpu + cpu
+
+    def step(self, position: dict[str, Any], samples: int, log: dict[str, float]) -> None:
+        """One step of a phase is done: count it, tell it, and every so often write it down."""
+        phase, done = position["phase"], position["step"]
+        for meter, amount in (("steps", 1), ("samples", samples)):
+            self.work[meter][phase] = self.work[meter].get(phase, 0) + amount
+        self.progress(position)
+        if log and ((done - 1) % self.every == 0 or done == position["steps"]):
+            self._append("steps.jsonl", {**position, **log})
+
+    def experience(self, line: dict[str, Any]) -> None:
+        """An experience is over and measured."""
+        self._append("experiences.jsonl", line)
+
+    def _append(self, name: str, line: dict[str, Any]) -> None:
+        with open(self.folder / name, "a") as file:
+            file.write(json.dumps(line) + "\n")
+
+    def begin(self) -> None:
+        """A run from the start: lines of an earlier try without a checkpoint go."""
+        for name in LINES:
+            (self.folder / name).unlink(missing_ok=True)
+
+    def state(self) -> dict[str, Any]:
+        self.add_time()
+        paths = {name: self.folder / name for name in LINES}
+        lengths = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
+        return {"work": self.work, "seconds": self.seconds, "restarts": self.restarts, "lengths": lengths}
+
+    def load(self, state: dict[str, Any]) -> None:
+        self.work, self.seconds, self.restarts = state["work"], state["seconds"], state["restarts"] + 1
+        for name, length in state["lengths"].items():
+            if (self.folder / name).exists():
+                os.truncate(self.folder / name, length)  # what was written after the checkpoint is done again
