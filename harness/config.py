@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import default_cache
+from benchmarks.settings import SETTINGS
 from slurm.settings import Slurm
 
 CONF = Path(__file__).parent / "conf"
@@ -223,6 +224,9 @@ def cores() -> int:
 def run_id(config: dict[str, Any], table_hash: str) -> str:
     """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clip table."""
     decides = {key: value for key, value in config.items() if key != "execution"}
+    # Annotations are what the clip table's hash says, wherever they and the videos lie.
+    paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if entry.metadata.get("path")}
+    decides["benchmark"] = {key: value for key, value in config["benchmark"].items() if key not in paths}
     # A plug-in is its bytes: moved to another folder it is still the same method.
     decides["plugins"] = sorted(plugin["sha256"] for plugin in config["plugins"])
     text = json.dumps([decides, table_hash], sort_keys=True, allow_nan=False)

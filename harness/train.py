@@ -211,7 +211,7 @@ class Run:
         }
         content = {
             **self.context.fields(), **self.evaluation.fields(), "memory": memory, "work": journal.work,
-            "drift": self.drift.series, "bad_files": [],
+            "drift": self.drift.series, "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
         record.write(self.folder, content)
