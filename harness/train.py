@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import json
+import math
 import multiprocessing
 import random
 import time
@@ -104,6 +105,8 @@ class Run:
         for step, batch in enumerate(batches(source, plan, done, steps, self.execution["loader_workers"]), start=done):
             with self.precision(), self.located(experience, phase, step):
                 log = phase.step(batch) or {}
+                if not math.isfinite(log.get("loss", 0.0)):  # of a method that does not use self.optimise
+                    raise FloatingPointError(f"the loss is {log['loss']}")
             self.position["step"] = step + 1
             where = {"experience": experience.current_experience, "n_experiences": self.stream.n_experiences,
                      "phase": phase.name, "step": step + 1, "steps": steps, "loss": log.get("loss")}  # fmt: skip

@@ -9,9 +9,12 @@ WORDS = ["benchmark=video_csv", "methods=[naive]", "benchmark.tasks=2", "benchma
 
 
 def annotations(folder: Path, classes: tuple[str, ...] = ("jump", "run")) -> Path:
-    """A CSV of two clips a class and part, in a new folder; the videos need not be there for a plan."""
+    """A CSV of two clips a class and part, in a new folder; a plan does not open the videos."""
     folder.mkdir()
-    rows = [f"{name}/{part}{k}.mp4,0,2,{part},{name}" for name in classes for part in ("train", "test") for k in (0, 1)]
+    clips = [(f"{name}-{part}{k}.mp4", part, name) for name in classes for part in ("train", "test") for k in (0, 1)]
+    rows = [f"{file},0,2,{part},{name}" for file, part, name in clips]
+    for file, _, _ in clips:
+        (folder / file).touch()
     (folder / "clips.csv").write_text("\n".join(["file,start,stop,split,action", *rows]) + "\n")
     return folder / "clips.csv"
 
