@@ -141,7 +141,8 @@ class Touched:
         for hook in hooks:
             hook.remove()
         self.ages = {name: self.ages.get(name, 0) + 1 for name in live}
-        idle = sorted(name for name, age in self.ages.items() if age >= 2 and name not in self.names)
+        old = 1 if self.method.joint else 2  # a joint method has one experience
+        idle = sorted(name for name, age in self.ages.items() if age >= old and name not in self.names)
         if idle:
             raise ValueError(
                 f"live() names {', '.join(idle)}, which neither predict nor training touched over two experiences: "

@@ -1,0 +1,99 @@
+"""The contract of a method: a user's unusual methods pass harness.check, and those that cheat or err are told why."""
+
+import re
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import check
+from harness.train import run
+from methods.base import METHODS
+from tests import tiny
+
+HONEST = ("grows", "branch_a_name", "one_sample", "two_views", "from_buffer")
+CHEATS = {
+    "hides_state": r"strict state.*record is not that of the run left alone",
+    "hides_in_a_view": r"over its budget.*holders: row 2000000",
+    "over_budget": r"over_budget is over its budget: \d+ bytes of memory.budget=260000 .*holders: everything \d+",
+    "stale_copy": r"live\(\) names teacher",
+    "renewed_copy": r"live\(\) names teacher",
+    "wrong_shape": r"method wrong_shape: predict gave \(\d+, 21\), expected .*\(\d+, 20\)",
+    "changing_phases": r"phases\(experience\) is not pure",
+    "writing_phases": r"phases\(experience\) is not pure",
+    "late": r"experience 0 is over",
+    "late_experience": r"experience 0 is over",
+    "diverges": r"method diverges, experience 0, phase classifier, step 2: the loss is nan",
+    "diverges_alone": r"method diverges_alone, experience 0, phase classifier, step 2: the loss is nan",
+    "learns_in_predict": r"predict\(clips\) changes the method's state",
+}
+
+
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory):
+    """The toys as a file outside the project; their names are free again afterwards."""
+    file = tmp_path_factory.mktemp("mine") / "my_methods.py"
+    shutil.copy(Path(__file__).parent / "toys.py", file)
+    before = set(METHODS)
+    yield f"plugins=[{file}]"
+    for name in set(METHODS) - before:
+        sys.modules.pop(METHODS.pop(name).__module__, None)
+
+
+def checked(words: list[str], capsys) -> tuple[int, dict[str, str]]:
+    """Exit code of harness.check and what it says of each method."""
+    code = check.main([*words, tiny.TINY[1]])
+    said = re.split(r"^(\w+):\n", capsys.readouterr().out, flags=re.MULTILINE)[1:]
+    return code, dict(zip(said[::2], said[1::2], strict=True))
+
+
+def test_unusual_methods_of_a_user_pass_the_check(plugin, capsys):
+    code, said = checked([plugin, f"method={','.join(HONEST)}"], capsys)
+    assert set(said) == set(HONEST)
+    assert "FAILED" not in "".join(said.values()), said
+    assert all(text.count("  ok ") == 3 for text in said.values())
+    assert code == 0
+
+
+def test_methods_that_break_the_contract_are_told_how(plugin, capsys):
+    code, said = checked([plugin, f"method={','.join(CHEATS)}"], capsys)
+    assert code == 1
+    for name, reason in CHEATS.items():
+        assert re.search(f"FAILED .*{reason}", said[name]), f"{name}: {said[name]}"
+
+
+def test_a_growing_network_pays_for_its_growth(plugin):
+    record = run(tiny.config("grows", plugin, "benchmark.tasks=3"), tiny.new_folder())
+    grown = [row["holders"].get("growth of the live model", 0) for row in record["memory"]["per_experience"]]
+    branch = (8 * 48 * 8 + 8) * 4  # weights and biases of one more branch
+    assert [grown[k] for k in (0, 2, 3, 5, 6, 8)] == [0, 0, branch, branch, 2 * branch, 2 * branch]
+
+
+def test_the_first_of_two_views_is_the_clip_and_the_other_is_moved(plugin, monkeypatch):
+    seen = []
+    walk = tiny.begun("two_views", plugin)
+    learn = type(walk.method).train
+    monkeypatch.setattr(type(walk.method), "train", lambda self, batch: seen.append(batch) or learn(self, batch))
+    walk.next_experience()
+    assert len(seen) == 4
+    own = walk.context.clips(walk.stream.train_stream[0])
+    place = {int(row): k for k, row in enumerate(own.rows)}
+    for batch in seen:
+        plain = own.take([place[int(row)] for row in batch.sample_id]).clips
+        assert (batch.clips[:, 0] == plain).all()
+        assert (batch.clips[:, 1] != plain).any()
+
+
+def test_built_in_methods_pass_the_check_of_a_user(capsys):
+    """One of codes and one of payloads; test_runs.py interrupts every method there is."""
+    code, said = checked(["method=cram,er", "er.codec=h264"], capsys)
+    assert code == 0, said
+
+
+def test_the_check_refuses_what_it_cannot_check(capsys):
+    assert check.main([]) == 2
+    assert check.main(["method=crom"]) == 2
+    assert "did you mean 'cram'" in capsys.readouterr().err
+    assert check.main(["preset=smoke"]) == 2
+    assert "method=NAME is missing" in capsys.readouterr().err
