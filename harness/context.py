@@ -1,5 +1,6 @@
 """What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,21 @@ from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.config import run_id
 from harness.data import ClipSource
-from harness.record import sources_hash
+from harness.record import ROOT, sources_hash
 from methods.base import Method, Spec, find, load_plugins
 from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings
+
+
+def plugin_file(plugin: dict[str, str]) -> str:
+    """The file of a plug-in: the copy beside the sources if they are a snapshot, else the user's own.
+
+    ValueError if it is not the one that the run was asked for with.
+    """
+    copy = ROOT / "plugins" / f"{plugin['sha256']}.py"
+    path = copy if copy.exists() else Path(plugin["path"])
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != plugin["sha256"]:
+        raise ValueError(f"plugins: '{path}' was changed since the run was asked for; ask for it again")
+    return str(path)
 
 
 class Context:
@@ -22,7 +35,7 @@ class Context:
 
     def __init__(self, config: dict[str, Any], frames: bool = True):
         self.config = config
-        load_plugins([plugin["path"] for plugin in config["plugins"]])
+        load_plugins([plugin_file(plugin) for plugin in config["plugins"]])
         self.cls = find(config["method"]["name"])
         self.device = _device(config["execution"]["device"])
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])

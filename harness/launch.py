@@ -1,12 +1,13 @@
 """Launchers carry out runs whose folders hold config.json: a process a run (local), or all in this process (inline).
 
 A launcher takes run folders and the `execution` part of the config; each run's outcome is in its status.json. It
-returns the ids of runs that something else goes on with after the command (none for these two).
+returns the ids of runs that something else goes on with after the command (none for these two). Job arrays: slurm/.
 """
 
 import contextlib
 import faulthandler
 import fcntl
+import importlib
 import json
 import multiprocessing
 import os
@@ -28,7 +29,8 @@ from harness.record import write_json
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 # Imported once for all runs; torch would import _dynamo (seconds of work) in each when its first optimiser is made.
 PRELOAD = ["harness.train", "torch._dynamo", "benchmarks.moving_digits", "jsonschema"]
-GRACE_SECONDS = 10  # between asking a run to stop and killing it
+# Between asking a run to stop and killing it; Slurm warns a job 90 s before its end.
+GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
 Launcher = Callable[[list[Path], dict[str, Any]], list[str]]
 
 
@@ -74,6 +76,7 @@ class Reporter:
         self.folder, self.show = folder, show
         self.shown = self.written = 0.0
         self.place: tuple[int, str] | None = None
+        self.first: int | None = None  # the experience that this process began with
 
     def __call__(self, position: dict[str, Any]) -> None:
         now, place = time.monotonic(), (position["experience"], position["phase"])
@@ -82,13 +85,19 @@ class Reporter:
             self.show(position)
         if place != self.place or now - self.written >= STATUS_SECONDS:
             self.written = now
-            kept = {key: position[key] for key in ("experience", "phase", "step", "steps")}
-            write_status(self.folder, position=kept)
+            self.first = position["experience"] if self.first is None else self.first
+            kept = {key: position[key] for key in ("experience", "n_experiences", "phase", "step", "steps")}
+            write_status(self.folder, position={**kept, "first": self.first})
         self.place = place
 
 
-def execute(folder: Path, show: Callable[[dict[str, Any]], None]) -> Exception | None:
-    """Carry out one run in this process and keep its status.json; what makes it fail is returned, its trace logged."""
+def execute(
+    folder: Path, show: Callable[[dict[str, Any]], None], stop: Callable[[], bool] = lambda: False
+) -> Exception | None:
+    """Carry out one run in this process and keep its status.json; what makes it fail is returned, its trace logged.
+
+    Once `stop()` is true, the run is saved between two steps and is then preempted.
+    """
     from harness import train
 
     with taken(folder) as mine:
@@ -99,7 +108,10 @@ def execute(folder: Path, show: Callable[[dict[str, Any]], None]) -> Exception |
         write_status(folder, state="running", reason=None, pid=os.getpid(), host=socket.gethostname(),
                      started=time.time(), restarts=restarts)  # fmt: skip
         try:
-            train.run(json.loads((folder / "config.json").read_text()), folder, Reporter(folder, show))
+            train.run(json.loads((folder / "config.json").read_text()), folder, Reporter(folder, show), stop)
+        except train.Interrupted as error:
+            write_status(folder, state="preempted", reason=f"{error}; it is saved and can go on")
+            return error
         except Exception as error:
             with open(folder / "log.txt", "a") as log:
                 traceback.print_exception(error, file=log)
@@ -131,15 +143,36 @@ def inline(folders: list[Path], how: dict[str, Any]) -> list[str]:
 
 def local(folders: list[Path], how: dict[str, Any]) -> list[str]:
     """A process a run, `workers` at a time; one that fails or is killed leaves the others alone."""
-    # Before the server starts: torch reads these when it is imported.
-    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(how["threads"])
+    set_threads(how["threads"])
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(PRELOAD)
+    processes(folders, context, how["workers"], GRACE_SECONDS)
+    return []
+
+
+def in_job(folders: list[Path], how: dict[str, Any]) -> None:
+    """The same one run at a time, for a job that others may end: a signal may come to each of its processes.
+
+    Runs are forked from this process, since a fork server in between would die of the signal, and its runs with it.
+    """
+    set_threads(how["threads"])
+    for module in PRELOAD:
+        importlib.import_module(module)
+    processes(folders, multiprocessing.get_context("fork"), 1, JOB_GRACE_SECONDS)
+
+
+def set_threads(number: int) -> None:
+    """To be called before torch is imported, which is when it reads these."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(number)
+
+
+def processes(folders: list[Path], context: Any, workers: int, grace: float) -> None:
+    """Carry out runs in processes of their own; when interrupted, they have `grace` seconds to save."""
     waiting, active = deque(folders), {}
     with Display(names_of(folders)) as display, stopped_by_signals():
         try:
             while waiting or active:
-                while waiting and len(active) < how["workers"]:
+                while waiting and len(active) < workers:
                     process, pipe = _start(context, waiting[0])
                     active[pipe] = (process, waiting.popleft())
                     display.start(process.name)
@@ -152,20 +185,20 @@ def local(folders: list[Path], how: dict[str, Any]) -> list[str]:
                         status = _outcome(process, folder)
                         display.finish(process.name, status["state"], status["reason"])
         finally:
-            _stop([entry for entry in active.values()])
-    return []
+            _stop(list(active.values()), grace)
 
 
 def _start(context: Any, folder: Path) -> tuple[Any, Connection]:
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(folder, theirs), name=folder.name)
+    process = context.Process(target=_child, args=(folder, theirs, ours), name=folder.name)
     process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return process, ours
 
 
-def _child(folder: Path, pipe: Connection) -> None:
+def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
     """A run in a process of its own, with all that it prints in log.txt."""
+    other_end.close()  # so that sending fails when the command is gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command stops its runs itself
     log = open(folder / "log.txt", "a", buffering=1)  # noqa: SIM115  open as long as the process
     for stream in (1, 2):
@@ -181,7 +214,15 @@ def _child(folder: Path, pipe: Connection) -> None:
             write_status(folder, state="preempted", reason="the command that started the run is gone")
             os._exit(1)
 
-    execute(folder, show)
+    execute(folder, show, asked_to_stop())
+
+
+def asked_to_stop() -> Callable[[], bool]:
+    """From now on SIGTERM and SIGUSR2 do not end this process; whether one has come is what the result tells."""
+    come: list[int] = []
+    for number in (signal.SIGTERM, signal.SIGUSR2):
+        signal.signal(number, lambda number, frame: come.append(number))
+    return lambda: bool(come)
 
 
 def _outcome(process: Any, folder: Path) -> dict[str, Any]:
@@ -197,10 +238,10 @@ def _outcome(process: Any, folder: Path) -> dict[str, Any]:
     return write_status(folder, state="failed", reason=reason)
 
 
-def _stop(active: list[tuple[Any, Path]]) -> None:
+def _stop(active: list[tuple[Any, Path]], grace: float) -> None:
     for process, _ in active:
         process.terminate()
-    deadline = time.monotonic() + GRACE_SECONDS
+    deadline = time.monotonic() + grace
     for process, folder in active:
         process.join(max(deadline - time.monotonic(), 0.1))
         if process.exitcode is None:
@@ -212,12 +253,15 @@ def _stop(active: list[tuple[Any, Path]]) -> None:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP end the command as Ctrl-C does, so that no run outlives it."""
+    """SIGTERM, SIGHUP and SIGUSR2 end the command as Ctrl-C does, so that no run outlives it."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
     def interrupt(number: int, frame: Any) -> None:
+        for each in numbers:  # a second one must not disturb the saving
+            signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield
     finally:
@@ -230,4 +274,38 @@ def names_of(folders: list[Path]) -> dict[str, str]:
     return {folder.name: folder.name.rpartition("-")[0] for folder in folders}
 
 
-LAUNCHERS: dict[str, Launcher] = {"local": local, "inline": inline}
+def slurm(folders: list[Path], how: dict[str, Any]) -> list[str]:
+    """Job arrays; the runs go on after the command, unless slurm.wait stays with them."""
+    from slurm import launcher, snapshot, status
+
+    out, runs, plugins = Path(how["out"]), {}, {}
+    for folder in folders:
+        config = json.loads((folder / "config.json").read_text())
+        runs[folder] = config["method"]["name"]
+        plugins |= {Path(plugin["path"]): None for plugin in config["plugins"]}
+    code = snapshot.take(out, list(plugins))
+    jobs = launcher.submit(out, runs, how["slurm"], [sys.executable, "-m", "harness.run_folders"], code)
+    print(f"{len(jobs)} jobs submitted; how they do: {launcher.status_command(out)}", file=sys.stderr)
+    if how["slurm"]["wait"]:
+        status.watch(out, {folder.name for folder in folders})
+        return []
+    return [folder.name for folder in folders]
+
+
+def check(how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -> None:
+    """ValueError if the launcher asked for does not exist or cannot be used; a plan shows Slurm's scripts."""
+    find(how["launcher"])
+    if how["launcher"] != "slurm":
+        return
+    from slurm import launcher, settings
+
+    methods = {run_id: config["method"]["name"] for run_id, config in runs.items()}
+    settings.check(how["slurm"], list(dict.fromkeys(methods.values())))
+    if planned:
+        out = Path(how["out"])
+        print(launcher.plan(out, {out / run_id: name for run_id, name in methods.items()}, how["slurm"]))
+    else:
+        launcher.check_slurm()
+
+
+LAUNCHERS: dict[str, Launcher] = {"local": local, "inline": inline, "slurm": slurm}

@@ -40,7 +40,9 @@ def sources_hash() -> str:
 
 @cache
 def git_state() -> dict[str, Any]:
-    """Commit of the sources and whether they differ from it; nulls outside a git checkout."""
+    """Commit of the sources and whether they differ from it; nulls outside a git checkout and snapshots of one."""
+    if (ROOT / "git.json").exists():  # written with a snapshot
+        return json.loads((ROOT / "git.json").read_text())
     commit, status = (_git("rev-parse", "HEAD"), _git("status", "--porcelain"))
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 

@@ -50,7 +50,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     from harness import launch, plan
 
     out = Path(asked.execution["out"])
-    launch.find(asked.execution["launcher"])
+    launch.check(asked.execution, asked.runs, asked.plan)
     if asked.plan:
         plan.print_plan(asked.runs)
         return []
@@ -149,6 +149,9 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
             handed_on = launch.find(asked.execution["launcher"])(todo, asked.execution)
         except KeyboardInterrupt:
             interrupted = True
+        except ValueError as error:  # of the launcher: what makes a run fail is in its status
+            print(f"harness.run: {error}", file=sys.stderr)
+            return 2
     print_table(out, list(asked.runs))
     missing = [run_id for run_id in asked.runs if not (out / run_id / "record.json").exists()]
     for run_id in missing:

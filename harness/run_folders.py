@@ -1,0 +1,35 @@
+"""`python -m harness.run_folders FOLDER ...`: carry out runs whose folders hold config.json; what a Slurm job calls.
+
+Exit code: 0 if every run is done, 75 if interrupted (what was running is saved), else 1 and a line for each not done.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from harness import launch
+
+INTERRUPTED = os.EX_TEMPFAIL
+
+
+def main(words: list[str] | None = None) -> int:
+    """Carry out the runs that are not done yet, one after the other."""
+    folders = [Path(word) for word in (sys.argv[1:] if words is None else words)]
+    todo = [folder for folder in folders if not (folder / "record.json").exists()]
+    if not todo:
+        return 0
+    with launch.stopped_by_signals():
+        try:
+            launch.in_job(todo, json.loads((todo[0] / "config.json").read_text())["execution"])
+        except KeyboardInterrupt:
+            return INTERRUPTED
+    missing = [folder for folder in todo if not (folder / "record.json").exists()]
+    for folder in missing:
+        status = launch.read_status(folder)
+        print(f"not done: {folder.name} is {status['state']}: {status['reason']}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

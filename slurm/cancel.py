@@ -1,0 +1,59 @@
+"""`python -m slurm.cancel OUT [method=NAME]`: cancel the jobs of runs that are not over; slurm.retry undoes it.
+
+A running run is saved first, as far as Slurm gives it the time.
+"""
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from slurm.folders import mark
+from slurm.jobs import ENDED, job_of, runs, squeue
+from slurm.launcher import chunks
+from slurm.words import parse
+
+GONE_SECONDS = 120
+
+
+def main(words: list[str] | None = None) -> int:
+    """Cancel and wait until the jobs are gone; exit code 2 for a command that cannot be carried out."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        out, given = parse("slurm.cancel", __doc__, words, {"method": None})
+        cancelled = cancel(out, given["method"])
+    except (ValueError, OSError, subprocess.SubprocessError) as error:
+        print(f"slurm.cancel: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(f"{len(cancelled)} runs cancelled" if cancelled else "no run has a job")
+    return 0
+
+
+def cancel(out: Path, method: str | None) -> list[str]:
+    """Cancel the jobs of the runs (of one method); ids of the runs. ValueError if a job holds other runs too."""
+    found, note = runs(out)
+    if note is not None:
+        raise ValueError(note)
+    known, going = squeue(out) if job_of(out) else {}, [run for run in found if run.state not in ENDED]
+    going = [run for run in going if run.job in known]
+    chosen = [run for run in going if method in (None, run.method)]
+    jobs = {run.job for run in chosen}
+    for run in going:
+        if run.job in jobs and run not in chosen:
+            raise ValueError(f"job {run.job} also holds {run.run_id}, which is not of method={method}")
+    for some in chunks(sorted(jobs), 500):
+        subprocess.run(["scancel", *some], check=True, capture_output=True, text=True, timeout=120)
+    deadline = time.monotonic() + GONE_SECONDS
+    while jobs & set(squeue(out) if jobs else {}):
+        if time.monotonic() > deadline:
+            raise ValueError(f"Slurm still holds some of the jobs after {GONE_SECONDS} s; look with slurm.status")
+        time.sleep(0.5)
+    over = {run.run_id for run in runs(out)[0] if run.state in ("done", "failed")}
+    stopped = [run.run_id for run in chosen if run.run_id not in over]
+    for run_id in stopped:
+        mark(out / run_id, "failed", "cancelled; slurm.retry submits it again")
+    return stopped
+
+
+if __name__ == "__main__":
+    sys.exit(main())

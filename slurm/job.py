@@ -1,0 +1,73 @@
+"""What goes on inside a Slurm job: a command carries out run folders; interrupted, it saves and is queued again."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from submitit.core.utils import DelayedSubmission
+
+from slurm.folders import mark, read_status, unfinished
+
+INTERRUPTED = (os.EX_TEMPFAIL, -signal.SIGTERM, -signal.SIGUSR2)
+SAVE_SECONDS = 75  # for the command to save and end, out of the 90 s that Slurm gives
+END_SECONDS = 60  # from SIGTERM to the signal that says what it was for, or the end of the job
+STUCK_AFTER = 3
+
+
+class RunFolders:
+    """Called by submitit in the job with a list of run folders; `checkpoint` when Slurm wants the job to end.
+
+    Runs go on from their own checkpoints, so what is queued again is only the list of those that are not over.
+    A job that is interrupted 3 times at the same place is not queued again.
+    """
+
+    def __init__(self, command: Sequence[str], place: str = "", times: int = 0):
+        self.command, self.place, self.times = list(command), place, times
+        self.process: subprocess.Popen | None = None
+
+    def __call__(self, folders: list[str]) -> None:
+        if not folders:
+            return
+        self.process = subprocess.Popen([*self.command, *folders])
+        while (code := self._exit_code()) is None:
+            time.sleep(0.2)
+        if code in INTERRUPTED:
+            # Of pre-emption SIGTERM tells first: Slurm then queues the job again itself, or SIGUSR2 comes too.
+            time.sleep(END_SECONDS)
+        if code:
+            raise RuntimeError(f"{len(unfinished(folders))} of {len(folders)} runs wait, exit code {code}")
+
+    def checkpoint(self, folders: list[str]) -> DelayedSubmission | None:
+        """Have what is running saved, and return what is left to do; None if it does not get on."""
+        if self.process is not None and self._exit_code() is None:
+            self.process.send_signal(signal.SIGUSR2)
+            deadline = time.monotonic() + SAVE_SECONDS
+            while self._exit_code() is None and time.monotonic() < deadline:
+                time.sleep(0.1)
+        left = unfinished(folders)
+        place = json.dumps([read_status(Path(folder)).get("position") for folder in left[:1]])
+        times = self.times + 1 if left and place == self.place else 1
+        if times >= STUCK_AFTER:
+            mark(Path(left[0]), "failed", f"interrupted {times} times without a step between; give it more minutes")
+            return None
+        return DelayedSubmission(RunFolders(self.command, place, times), left)
+
+    def _exit_code(self) -> int | None:
+        # Popen is not re-entrant: a signal whose handler polls too must not come inside.
+        with blocked(signal.SIGUSR2):
+            return self.process.poll()
+
+
+@contextlib.contextmanager
+def blocked(number: int) -> Iterator[None]:
+    """Keep a signal waiting meanwhile."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

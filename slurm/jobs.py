@@ -1,0 +1,138 @@
+"""Which run is in which job, what Slurm says of it, and what state the run is in by that and by its own files."""
+
+import os
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from slurm.folders import read_json, read_status
+
+SILENT_SECONDS = 300  # a run without Slurm whose heartbeat is older, on another machine, is taken for lost
+STATES = ("queued", "running", "preempted", "failed", "lost", "done")
+ENDED = ("failed", "lost", "done")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run and how it does; `age` is the heartbeat's, in seconds, `position` as in status.json."""
+
+    run_id: str
+    method: str
+    state: str
+    reason: str | None
+    position: dict[str, Any] | None
+    age: float | None
+    started: float | None
+    restarts: int
+    job: str | None
+
+
+def submissions(out: Path) -> list[dict[str, Any]]:
+    """What was submitted from this folder, oldest first: settings, command, code, jobs (id -> run ids)."""
+    found = [read_json(file) for file in sorted((out / "slurm").glob("*/jobs.json"))]
+    return [content for content in found if isinstance(content.get("jobs"), dict)]
+
+
+def job_of(out: Path) -> dict[str, str]:
+    """Run id -> id of the job that it was last submitted in."""
+    return {run: job for content in submissions(out) for job, runs in content["jobs"].items() for run in runs}
+
+
+def squeue(out: Path) -> dict[str, str]:
+    """Job id -> state of all jobs of the owner of the folder. ValueError where Slurm does not answer."""
+    command = ["squeue", "--noheader", "--array", "--format=%i %T", f"--user={(out / 'slurm').stat().st_uid}"]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ValueError(f"squeue cannot be asked: {error}") from error
+    if answer.returncode:
+        raise ValueError(f"squeue does not answer: {' '.join(answer.stderr.split())}")
+    return dict(line.split() for line in answer.stdout.splitlines() if line.count(" ") == 1)
+
+
+def alive(out: Path) -> dict[str, str]:
+    """Run id -> job id of the runs that have a job now. ValueError where Slurm does not answer."""
+    jobs = job_of(out)
+    known = squeue(out) if jobs else {}
+    return {run: job for run, job in jobs.items() if job in known}
+
+
+def sacct(jobs: set[str]) -> dict[str, str]:
+    """Job id -> how it ended, as far as Slurm's accounting knows; empty where there is no accounting."""
+    ended: dict[str, str] = {}
+    numbers = sorted({job.partition("_")[0] for job in jobs})
+    command = ["sacct", "-n", "-X", "-P", "--format=JobID,State", "-j", ",".join(numbers)]
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=60) if jobs else None
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    for line in answer.stdout.splitlines() if answer and not answer.returncode else ():
+        job, _, how = line.partition("|")
+        ended[job] = how
+    return ended
+
+
+def runs(out: Path) -> tuple[list[Run], str | None]:
+    """All runs of a folder, and a note where Slurm could not be asked (then none is said to be lost)."""
+    jobs, note, known = job_of(out), None, {}
+    if jobs:
+        try:
+            known = squeue(out)
+        except ValueError as error:
+            note = f"{error}; the states are those of the runs' own files"
+    folders = {run for file in (out / "sweeps").glob("*.json") for run in read_json(file).get("runs", ())}
+    folders |= {folder.name for folder in out.iterdir() if (folder / "config.json").exists()} | set(jobs)
+    found = [_run(out / run, jobs.get(run), known, note is None) for run in sorted(folders)]
+    how = sacct({run.job for run in found if run.state == "lost" and run.job})
+    return [_with_end(run, how.get(run.job or "")) for run in found], note
+
+
+def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> Run:
+    status = read_status(folder)
+    state, reason = str(status.get("state", "queued")), status.get("reason")
+    beat = status.get("heartbeat")
+    age = None if beat is None else max(time.time() - beat, 0.0)
+    if (folder / "record.json").exists():
+        state, reason = "done", None
+    elif job in known:
+        if known[job] in ("RUNNING", "COMPLETING"):
+            begun = status.get("position") is not None  # also where another command has set it to queued since
+            state = "running" if state == "queued" and begun else state
+        elif state != "failed":
+            # A job that waits although its run was going on was taken off its node without a word.
+            state = "queued" if state == "queued" else "preempted"
+    elif job is not None and asked and state != "failed":
+        state, reason = "lost", f"job {job} is gone and the run is not done"
+    elif job is None and state == "running" and _dead(status, age):
+        state, reason = "lost", "its process is gone"
+    return Run(folder.name, _method(folder), state, reason, status.get("position"), age, status.get("started"),
+               int(status.get("restarts") or 0), job)  # fmt: skip
+
+
+def _dead(status: dict[str, Any], age: float | None) -> bool:
+    """Whether a run that no Slurm job carries out has stopped without a word."""
+    if status.get("host") != socket.gethostname() or not isinstance(status.get("pid"), int):
+        return age is None or age > SILENT_SECONDS
+    try:
+        os.kill(status["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
+
+
+def _method(folder: Path) -> str:
+    """The method's name, from config.json."""
+    method = read_json(folder / "config.json").get("method")
+    return str(method.get("name", "?")) if isinstance(method, dict) else "?"
+
+
+def _with_end(run: Run, how: str | None) -> Run:
+    """With what the accounting says of a lost run's job."""
+    if run.state != "lost" or not how:
+        return run
+    return Run(**{**vars(run), "reason": f"{run.reason} (Slurm: {how})"})

@@ -1,0 +1,160 @@
+"""Runs become job arrays: grouped by equal resources, several runs a job if asked, split at the longest array."""
+
+import fcntl
+import shlex
+import shutil
+import subprocess
+import uuid
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from submitit.core.utils import FailedJobError, FailedSubmissionError
+from submitit.slurm.slurm import SlurmExecutor
+
+from slurm.folders import mark, write_json
+from slurm.job import RunFolders
+from slurm.jobs import alive
+from slurm.settings import resources
+
+ROOT = Path(__file__).resolve().parent.parent
+# Each pre-emption of a job of 10 minutes or less counts as a time-out for submitit; what makes no progress is found
+# out by the job itself (slurm/job.py).
+MAX_REQUEUES = 10**6
+
+
+@dataclass(frozen=True)
+class Array:
+    """Jobs that ask for the same; each holds the folders of the runs that it carries out."""
+
+    asked: dict[str, Any]
+    jobs: list[list[Path]]
+
+
+class Executor(SlurmExecutor):
+    """Slurm's executor, which can also write a script on a machine without Slurm."""
+
+    @classmethod
+    def affinity(cls) -> int:
+        return 2
+
+    def script(self, jobs: int) -> str:
+        """What is handed to sbatch for that many jobs."""
+        if jobs > 1:
+            self.parameters["map_count"] = jobs
+        return self._make_submission_file_text(self._submitit_command_str, uuid.uuid4().hex)
+
+
+def arrays(runs: dict[Path, str], settings: dict[str, Any]) -> list[Array]:
+    """The job arrays of runs (folder -> name of the method)."""
+    alike: dict[str, tuple[dict[str, Any], list[Path]]] = {}
+    for folder, method in runs.items():
+        asked = resources(settings, method)
+        alike.setdefault(repr(sorted(asked.items())), (asked, []))[1].append(folder)
+    found = []
+    for asked, folders in alike.values():
+        jobs = list(chunks(folders, settings["runs_per_job"]))
+        found += [Array(asked, part) for part in chunks(jobs, settings["max_array"])]
+    return found
+
+
+def chunks(items: list, size: int) -> list[list]:
+    """Cut a list into parts of at most `size`."""
+    return [items[i : i + size] for i in range(0, len(items), size)]
+
+
+def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = ROOT) -> Executor:
+    """submitit's executor with all that this array asks for; its files go to `folder`."""
+    asked = array.asked
+    made = Executor(folder, max_num_timeout=MAX_REQUEUES)
+    path = f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"
+    given = {
+        "job_name": "video-cl",
+        "partition": asked["partition"],
+        "account": asked["account"],
+        "qos": asked["qos"],
+        "gpus_per_node": asked["gpus"] or None,
+        "cpus_per_task": asked["cpus"],
+        "mem": f"{round(asked['memory'] * 1024)}M",
+        "time": asked["minutes"],
+        "constraint": asked["constraint"],
+        "array_parallelism": settings["parallelism"],
+        # `python -m` looks into the current folder first.
+        "setup": [*settings["setup"], path, f"cd {shlex.quote(str(code))}"],
+        "additional_parameters": {"requeue": True, **asked["extra"]},
+    }
+    made.update_parameters(**{name: value for name, value in given.items() if value is not None})
+    return made
+
+
+def plan(out: Path, runs: dict[Path, str], settings: dict[str, Any]) -> str:
+    """The scripts that would be submitted and the runs of each job; needs no Slurm."""
+    lines = []
+    for array in arrays(runs, settings):
+        lines += [f"sbatch, {len(array.jobs)} jobs:", executor(array, out / "slurm", settings).script(len(array.jobs))]
+        lines += [f"  job {number}: {' '.join(folder.name for folder in job)}" for number, job in enumerate(array.jobs)]
+    return "\n".join(lines)
+
+
+def check_slurm() -> None:
+    """ValueError on a machine that cannot submit."""
+    for program in ("sbatch", "srun", "squeue"):
+        if shutil.which(program) is None:
+            raise ValueError(
+                f"launcher=slurm: there is no {program} on this machine; submit from a login node of the "
+                f"cluster (plan=true needs no Slurm), or use launcher=local"
+            )
+
+
+def submit(
+    out: Path, runs: dict[Path, str], settings: dict[str, Any], command: Sequence[str], code: Path = ROOT
+) -> list[str]:
+    """Submit runs (folder -> method) that `command FOLDER ...` carries out; returns the ids of the jobs.
+
+    Runs of which a job is queued or running already are left alone. ValueError with sbatch's words if it refuses.
+    """
+    check_slurm()
+    with locked(out):
+        known = alive(out)
+        runs = {folder: method for folder, method in runs.items() if folder.name not in known}
+        if not runs:
+            return []
+        folder = out / "slurm" / f"{datetime.now(UTC):%Y%m%d-%H%M%S-%f}"  # the order of names is the order of time
+        folder.mkdir(parents=True)
+        jobs: dict[str, list[str]] = {}
+        content = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "settings": settings,
+                   "command": list(command), "code": str(code), "jobs": jobs}  # fmt: skip
+        for array in arrays(runs, settings):
+            for member in (each for job in array.jobs for each in job):
+                mark(member, "queued", None)
+            try:
+                words = [[str(member) for member in job] for job in array.jobs]
+                made = executor(array, folder, settings, code).map_array(RunFolders(command), words)
+            except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
+                raise ValueError(f"sbatch refused: {refusal(error)} (jobs submitted so far: {len(jobs)})") from error
+            jobs |= {job.job_id: [each.name for each in runs] for job, runs in zip(made, array.jobs, strict=True)}
+            write_json(folder / "jobs.json", content)
+    return list(jobs)
+
+
+def refusal(error: Exception) -> str:
+    """The line in which sbatch says why."""
+    lines = [line for line in str(error).splitlines() if line.startswith("sbatch:")]
+    return " ".join(lines) or " ".join(str(error).split())
+
+
+@contextmanager
+def locked(out: Path):
+    """One submission at a time, so that two of the same runs do not both find them free."""
+    (out / "slurm").mkdir(parents=True, exist_ok=True)
+    with open(out / "slurm" / ".lock", "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def status_command(out: Path) -> str:
+    """What to type to see how the runs do."""
+    return f"python -m slurm.status {shlex.quote(str(out))}"

@@ -1,0 +1,60 @@
+"""The code that is submitted is the code that runs: a copy by content, next to the runs."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import uuid
+from collections.abc import Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ROOMS = ("harness", "methods", "benchmarks", "results", "slurm")
+LEFT_OUT = ("__pycache__",)
+
+
+def take(out: Path, plugins: Sequence[Path] = ()) -> Path:
+    """Copy the sources and the user's plug-ins to OUT/slurm/code/<hash of their content>, if they are not there yet.
+
+    A plug-in goes to plugins/<its sha256>.py. git.json says which commit it was, uncommitted.diff what differed.
+    """
+    content = {str(path.relative_to(ROOT)): path.read_bytes() for path in source_files()}
+    for path in plugins:
+        content[f"plugins/{hashlib.sha256(path.read_bytes()).hexdigest()}.py"] = path.read_bytes()
+    digest = hashlib.sha256()
+    for name, data in sorted(content.items()):
+        digest.update(f"{name}\0{len(data)}\0".encode() + data)
+    folder = out / "slurm" / "code" / digest.hexdigest()[:16]
+    if not folder.exists():
+        content |= git_files()
+        beside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:6]}")
+        for name, data in content.items():
+            (beside / name).parent.mkdir(parents=True, exist_ok=True)
+            (beside / name).write_bytes(data)
+        try:
+            os.replace(beside, folder)
+        except OSError:  # another command was quicker with the same content
+            shutil.rmtree(beside)
+    return folder
+
+
+def source_files() -> list[Path]:
+    """Every file of the project's rooms."""
+    files = (path for room in ROOMS for path in sorted((ROOT / room).rglob("*")))
+    return [path for path in files if path.is_file() and not set(path.parts) & set(LEFT_OUT)]
+
+
+def git_files() -> dict[str, bytes]:
+    """Commit and differences of a git checkout; of a snapshot, what it says itself; nothing elsewhere."""
+    if (ROOT / "git.json").exists():
+        return {name: (ROOT / name).read_bytes() for name in ("git.json", "uncommitted.diff")}
+    words = [("rev-parse", "HEAD"), ("status", "--porcelain"), ("diff", "HEAD", "--", *ROOMS)]
+    try:
+        said = [subprocess.run(("git", "-C", str(ROOT), *each), capture_output=True, timeout=60) for each in words]
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    if any(each.returncode for each in said):
+        return {}
+    state = {"commit": said[0].stdout.decode().strip(), "dirty": bool(said[1].stdout.strip())}
+    return {"git.json": json.dumps(state).encode(), "uncommitted.diff": said[2].stdout}

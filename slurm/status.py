@@ -1,0 +1,120 @@
+"""`python -m slurm.status OUT [json=true] [watch=true] [method=NAME]`: the runs of a folder, and how each of them does.
+
+States: queued, running, preempted (saved, waits to go on), failed, lost (its job is gone without a word; slurm.retry
+submits it again), done.
+"""
+
+import json
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+
+from slurm.jobs import ENDED, STATES, Run, runs
+from slurm.words import parse
+
+WATCH_SECONDS = 5
+SHOWN = 40  # rows that a live table holds
+
+
+def main(words: list[str] | None = None) -> int:
+    """Print the states; exit code 0 if no run is failed or lost, 1 if some are, 2 for a command that cannot be run."""
+    words = sys.argv[1:] if words is None else words
+    try:
+        out, given = parse("slurm.status", __doc__, words, {"json": False, "watch": False, "method": None})
+        if given["watch"]:
+            watch(out, method=given["method"])
+        found, note = runs(out)
+    except (ValueError, OSError) as error:
+        print(f"slurm.status: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    found = selected(found, None, given["method"])
+    if given["json"]:
+        counts = {state: sum(run.state == state for run in found) for state in STATES}
+        rows = [{**vars(run), "seconds_to_go": seconds_to_go(run)} for run in found]
+        print(json.dumps({"note": note, "states": counts, "runs": rows}, indent=1))
+    else:
+        Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(rendered(found, note))
+    return int(any(run.state in ("failed", "lost") for run in found))
+
+
+def watch(out: Path, only: set[str] | None = None, method: str | None = None) -> None:
+    """Show a live table until all runs (or those with ids in `only`) are over; plain lines where no terminal is."""
+    console, before = Console(stderr=True, highlight=False), None
+    with Live(console=console, auto_refresh=False, transient=True) as live:
+        while True:
+            found, note = runs(out)
+            found = selected(found, only, method)
+            if console.is_terminal:
+                going = [run for run in found if run.state != "done"]
+                live.update(rendered(going[:SHOWN], note, found), refresh=True)
+            elif before != (before := summary(found)):
+                console.print(before)
+            if note is None and all(run.state in ENDED for run in found):
+                return
+            time.sleep(WATCH_SECONDS)
+
+
+def selected(found: list[Run], only: set[str] | None, method: str | None) -> list[Run]:
+    """Some of the runs: by id, by method."""
+    kept = [run for run in found if only is None or run.run_id in only]
+    return [run for run in kept if method in (None, run.method)]
+
+
+def rendered(shown: list[Run], note: str | None, found: list[Run] | None = None) -> Group:
+    """A table of runs, ordered by state, and the numbers of all that were found."""
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "state", "job", "where", "to go", "heartbeat", "restarts", "reason"):
+        table.add_column(name, overflow="fold", no_wrap=name == "state")
+    for run in sorted(shown, key=lambda run: STATES.index(run.state)):
+        left, going = seconds_to_go(run), run.state == "running"
+        beat = f"{spoken(run.age)} ago" if going and run.age is not None else ""
+        table.add_row(run.run_id, run.state, run.job or "", where(run), "" if left is None else spoken(left), beat,
+                      str(run.restarts or ""), run.reason or "")  # fmt: skip
+    return Group(table, summary(shown if found is None else found), *([f"note: {note}"] if note else []))
+
+
+def summary(found: list[Run]) -> str:
+    """How many runs are in which state."""
+    count = Counter(run.state for run in found)
+    return f"{len(found)} runs: " + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
+
+
+def where(run: Run) -> str:
+    """Task, phase and step of a run that is under way."""
+    place = run.position
+    if run.state not in ("running", "preempted") or not place:
+        return ""
+    task = "pre-training" if place["experience"] < 0 else f"task {place['experience'] + 1}"
+    return f"{task}/{place.get('n_experiences', '?')} {place['phase']} {place['step']}/{place['steps']}"
+
+
+def seconds_to_go(run: Run) -> float | None:
+    """From the experiences that the present process has finished; None before it has finished one."""
+    place = run.position
+    if run.state != "running" or run.started is None or not place or place.get("first") is None:
+        return None
+    finished, now = place["experience"] - place["first"], time.time() - (run.age or 0.0)
+    if finished < 1:
+        return None
+    inside = place["step"] / max(place["steps"], 1)
+    each = (now - run.started) / (finished + inside)
+    return max((place["n_experiences"] - place["experience"] - inside) * each, 0.0)
+
+
+def spoken(seconds: float) -> str:
+    """Seconds as 7s, 12m or 3h05."""
+    whole = round(seconds)
+    if whole < 120:
+        return f"{whole}s"
+    return f"{whole // 60}m" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,269 @@
+"""launcher=slurm and the commands beside it: on a real Slurm of one node, and on a fake sbatch."""
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import record, run_folders
+from harness.run import main
+from slurm import cancel, retry, status
+from slurm.folders import read_status, write_json
+from slurm.jobs import job_of, submissions
+from slurm.launcher import submit
+from tests.slurm_cluster import Cluster, cluster, fake_slurm, wait_until  # noqa: F401  fixtures
+
+TINY = ["preset=smoke", "benchmark.clips_per_class=1", "classifier.steps=2"]
+SMALL_JOB = ["launcher=slurm", "slurm.gpus=0", "slurm.cpus=1", "slurm.memory=0.5"]
+
+# Methods of a user: one that fails, one whose process dies, one that takes its time.
+PLUGIN = """
+import os, signal, time
+from methods.base import Phase, register
+from methods.naive import Naive
+
+class Other(Naive):
+    steps = 2
+    def phases(self, experience):
+        first = Phase("first", lambda: experience.clips, self.first, steps=self.steps, batch=2)
+        return [first, *super().phases(experience)]
+
+@register("unlucky")
+class Raises(Other):
+    def first(self, batch):
+        raise RuntimeError("out of luck\\nand more")
+
+@register("crashes")
+class Crashes(Other):
+    def first(self, batch):
+        os.kill(os.getpid(), signal.SIGSEGV)
+
+@register("unhurried")
+class Slow(Other):
+    steps = 12
+    def first(self, batch):
+        time.sleep(SECONDS)
+        return {"loss": 1.0}
+"""
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory) -> str:
+    return f"paths.cache={tmp_path_factory.mktemp('cache')}"
+
+
+@pytest.fixture
+def plugin(tmp_path) -> str:
+    file = tmp_path / "mine" / "my_method.py"
+    file.parent.mkdir()
+    file.write_text(PLUGIN.replace("SECONDS", "float(os.environ.get('SECONDS_A_STEP', 0))"))
+    return f"plugins={file}"
+
+
+def looked_up(capsys, out: Path) -> dict[str, dict]:
+    """Run id -> what slurm.status says of it, as JSON."""
+    capsys.readouterr()
+    status.main([str(out), "json=true"])
+    return {run["run_id"]: run for run in json.loads(capsys.readouterr().out)["runs"]}
+
+
+# --- fake sbatch -----------------------------------------------------------------------------------------------------
+
+
+def test_plan_prints_the_scripts_and_submits_nothing(tmp_path, cache, capsys):
+    words = [*TINY, *SMALL_JOB, cache, f"out={tmp_path / 'out'}", "methods=[naive,er]", "replicates=5", "plan=true"]
+    more = ["slurm.per_method.er.minutes=7", "slurm.runs_per_job=2", "slurm.max_array=2", "slurm.parallelism=1"]
+    assert main([*words, *more, "slurm.extra.nice=3", "slurm.setup=[module load cuda]"]) == 0
+    out = capsys.readouterr().out
+    # 5 runs of each method: 3 jobs, in arrays of 2 and 1
+    assert out.count("sbatch, 2 jobs") == out.count("sbatch, 1 jobs") == 2
+    assert out.count("--time=7\n") == out.count("--time=240\n") == 2
+    assert out.count("--array=0-1%1\n") == 2
+    assert out.count("--nice=3\n") == out.count("\nmodule load cuda\n") == 4
+    assert not (tmp_path / "out").exists()
+
+
+def test_impossible_settings_are_refused_in_one_line(tmp_path, cache, capsys, monkeypatch):
+    words = [*TINY, *SMALL_JOB, cache, f"out={tmp_path / 'out'}", "methods=[naive]"]
+    for word, said in {
+        "slurm.per_method.naive.minute=5": "did you mean 'minutes'?",
+        "slurm.per_method.er.minutes=5": "'er' is not among methods=[naive]",
+        "slurm.per_method.naive.minutes=0": "must be more than 0",
+        "slurm.minuets=5": "did you mean 'slurm.minutes'?",
+    }.items():
+        assert main([*words, word]) == 2
+        lines = capsys.readouterr().err.strip().splitlines()
+        assert len(lines) == 1
+        assert said in lines[0]
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert main(words) == 2
+    assert "no sbatch on this machine" in capsys.readouterr().err
+
+
+def test_submitted_once_then_lost_retried_and_cancelled(tmp_path, cache, capsys, fake_slurm):  # noqa: F811
+    out = tmp_path / "out"
+    words = [*TINY, *SMALL_JOB, cache, f"out={out}", "methods=[naive,er]", "replicates=2", "slurm.runs_per_job=2"]
+    assert main(words) == 0
+    assert f"python -m slurm.status {out}" in capsys.readouterr().err
+    assert len(json.loads(fake_slurm.read_text())) == 2
+    assert main(words) == 0  # a run that has a job gets no second one
+    assert len(json.loads(fake_slurm.read_text())) == 2
+    assert {run["state"] for run in looked_up(capsys, out).values()} == {"queued"}
+
+    fake_slurm.write_text(json.dumps({"1_0": "PENDING"}))
+    states = {run["method"]: run["state"] for run in looked_up(capsys, out).values()}
+    assert sorted(states.values()) == ["lost", "queued"]
+    assert status.main([str(out)]) == 1
+    assert "4 runs: 2 queued, 2 lost" in capsys.readouterr().out
+    code = submissions(out)[0]["code"]
+    assert retry.main([str(out), "only=lost", "minutes=500", "memory=2"]) == 0
+    assert "2 runs in 1 jobs" in capsys.readouterr().out
+    last = submissions(out)[-1]
+    assert last["code"] == code
+    assert last["settings"]["minutes"] == 500
+    script = next((out / "slurm").glob("*/2_submission.sh"))
+    assert "--time=500\n" in script.read_text()
+    assert "--mem=2048M\n" in script.read_text()
+    assert f"\ncd {code}\n" in script.read_text()
+    assert (Path(code) / "harness" / "train.py").exists()
+
+    assert cancel.main([str(out), "method=er"]) == 0
+    assert cancel.main([str(out)]) == 0
+    assert json.loads(fake_slurm.read_text()) == {}
+    assert {run["reason"] for run in looked_up(capsys, out).values()} == {"cancelled; slurm.retry submits it again"}
+
+
+def test_what_sbatch_refuses_is_one_line(tmp_path, cache, capsys, fake_slurm):  # noqa: F811
+    out = tmp_path / "out"
+    words = [*TINY, *SMALL_JOB, cache, f"out={out}", "methods=[naive]", "slurm.partition=nowhere"]
+    assert main(words) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("harness.run: sbatch refused: sbatch: error: invalid partition specified: nowhere")
+
+
+def test_a_thousand_runs_are_submitted_and_looked_up_quickly(tmp_path, capsys, fake_slurm):  # noqa: F811
+    runs = {tmp_path / "out" / f"run-{i:04}": "naive" for i in range(1000)}
+    for folder in runs:
+        folder.mkdir(parents=True)
+        write_json(folder / "config.json", {"method": {"name": "naive"}})
+    settings = {"partition": None, "account": None, "qos": None, "gpus": 1, "cpus": 1, "memory": 1.0, "minutes": 60,
+                "constraint": None, "extra": {}, "per_method": {}, "setup": [], "parallelism": 100, "max_array": 400,
+                "runs_per_job": 1}  # fmt: skip
+    started = time.monotonic()
+    assert len(submit(tmp_path / "out", runs, settings, ["true"])) == 1000
+    submitted = time.monotonic()
+    assert len(looked_up(capsys, tmp_path / "out")) == 1000
+    assert submitted - started < 10
+    assert time.monotonic() - submitted < 2
+
+
+def test_bad_words_of_the_commands(tmp_path, capsys):
+    for command, word, said in (
+        (status, "jsn=true", "did you mean 'json'?"),
+        (retry, "only=faild", "did you mean 'failed'?"),
+        (retry, "minutes=much", "minutes=much is no number"),
+        (cancel, "another", "give one folder"),
+    ):
+        assert command.main([str(tmp_path), word]) == 2
+        assert said in capsys.readouterr().err
+
+
+# --- real Slurm ------------------------------------------------------------------------------------------------------
+
+
+def test_one_failing_run_among_good_ones(tmp_path, cache, plugin, capsys, cluster):  # noqa: F811
+    out = tmp_path / "out"
+    words = [*TINY, *SMALL_JOB, cache, plugin, f"out={out}", "slurm.gpus=1", "slurm.runs_per_job=4", "slurm.wait=true"]
+    assert main([*words, "methods=[unlucky,naive,crashes,er]"]) == 1
+    error = capsys.readouterr().err
+    assert "is failed: RuntimeError: out of luck and more" in error
+    assert "is failed: killed by signal 11" in error
+    states = {run["method"]: run["state"] for run in looked_up(capsys, out).values()}
+    assert states == {"naive": "done", "er": "done", "unlucky": "failed", "crashes": "failed"}
+    content = json.loads(next(out.glob("*naive*/record.json")).read_text())
+    assert content["sources"] == record.sources_hash()
+    assert content["git"] == record.git_state()
+
+
+def test_preempted_runs_go_on_and_give_the_same_record(tmp_path, cache, plugin, capsys, cluster, monkeypatch):  # noqa: F811
+    words = [*TINY, cache, plugin, "methods=[unhurried]"]
+    assert main([*words, f"out={tmp_path / 'alone'}", "launcher=inline"]) == 0
+    out = tmp_path / "out"
+    monkeypatch.setenv("SECONDS_A_STEP", "0.4")
+    assert main([*words, *SMALL_JOB, f"out={out}", "slurm.minutes=9"]) == 0
+    ((run_id, job),) = job_of(out).items()
+    file = Path(plugin.partition("=")[2])
+    file.write_text("raise SystemExit('the code that was submitted is the code that runs')")
+
+    def is_at(step: int) -> bool:
+        place = read_status(out / run_id).get("position") or {"experience": 0, "step": 0}
+        return read_status(out / run_id)["state"] == "running" and (place["experience"], place["step"]) >= (0, step)
+
+    wait_until(lambda: is_at(1), 60, "not under way")
+    assert looked_up(capsys, out)[run_id]["state"] == "running"
+    cluster("scancel", "--signal=USR2", job)
+    wait_until(lambda: cluster.jobs()[job] == "PENDING", 60, "not queued again")
+    run = looked_up(capsys, out)[run_id]
+    assert run["state"] == "preempted"
+    assert run["position"]["step"] < 12
+
+    cluster.start_now(job)
+    wait_until(lambda: is_at(run["position"]["step"] + 1), 60, "not under way again")
+    high = cluster("sbatch", "--parsable", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap",
+                   "sleep 1").strip()  # fmt: skip
+    wait_until(lambda: high not in cluster.jobs() and cluster.jobs()[job] == "PENDING", 60, "not taken its place")
+    assert looked_up(capsys, out)[run_id]["state"] == "preempted"
+    cluster.start_now(job)
+    wait_until(lambda: (out / run_id / "record.json").exists(), 90, "not done")
+    assert looked_up(capsys, out)[run_id]["state"] == "done"
+    one, other = (json.loads((tmp_path / name / run_id / "record.json").read_text()) for name in ("alone", "out"))
+    assert record.differences(record.comparable(one), record.comparable(other)) == []
+    assert other["restarts"] == 2
+
+
+def test_lost_runs_are_found_and_retried(tmp_path, cache, capsys, cluster):  # noqa: F811
+    out = tmp_path / "out"
+    words = [*TINY, *SMALL_JOB, cache, f"out={out}", "methods=[naive]", "slurm.extra.hold=true"]
+    assert main(words) == 0
+    ((run_id, job),) = job_of(out).items()
+    cluster.restart_controller()
+    wait_until(lambda: looked_up(capsys, out)[run_id]["state"] == "queued", 30, "not queued")
+    cluster("scancel", job)
+    wait_until(lambda: looked_up(capsys, out)[run_id]["state"] == "lost", 30, "not lost")
+    assert looked_up(capsys, out)[run_id]["reason"] == f"job {job} is gone and the run is not done"
+    assert retry.main([str(out), "only=failed"]) == 0
+    assert "no run is failed" in capsys.readouterr().out
+    assert retry.main([str(out)]) == 0
+    assert "1 runs in 1 jobs" in capsys.readouterr().out
+    again = job_of(out)[run_id]
+    assert retry.main([str(out)]) == 0  # it has a job now
+    assert job_of(out)[run_id] == again != job
+    cluster("scontrol", "release", again)
+    wait_until(lambda: looked_up(capsys, out)[run_id]["state"] == "done", 90, "not done")
+    assert cancel.main([str(out)]) == 0
+    assert "no run has a job" in capsys.readouterr().out
+
+
+def test_a_signal_to_the_command_saves_and_is_no_success(tmp_path, cache, plugin, monkeypatch):
+    out = tmp_path / "out"
+    assert main([*TINY, cache, plugin, "methods=[unlucky,unhurried]", f"out={out}", "launcher=inline"]) == 1
+    folder = next(out.glob("*unhurried*"))
+    (folder / "record.json").unlink()
+    monkeypatch.setenv("SECONDS_A_STEP", "0.3")
+    pid = os.fork()
+    if pid == 0:
+        os._exit(run_folders.main([str(folder)]))
+
+    def under_way() -> bool:
+        now = read_status(folder)
+        return now["state"] == "running" and now["position"]["phase"] == "first"
+
+    wait_until(under_way, 60, "no step")
+    os.kill(pid, signal.SIGUSR2)
+    os.kill(pid, signal.SIGTERM)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == run_folders.INTERRUPTED
+    assert read_status(folder)["state"] == "preempted"
+    assert (folder / "checkpoint" / "state.pt").exists()
