@@ -1,7 +1,7 @@
 """A user's method against the contract: `python -m harness.check plugins=[my_method.py] method=mine`.
 
 Runs it on a tiny stream of three experiences: the table of phases, predictions, live modules, saved state in new
-processes, a kill and a continuation, the byte budget. Says what is wrong in words; exit code 1 then.
+processes, a kill and a continuation, a pre-training part, the byte budget. Says what is wrong; exit code 1 then.
 """
 
 import copy
@@ -77,6 +77,8 @@ def check(config: dict[str, Any]) -> bool:
                     break
             else:
                 print(f"  ok      {what}")
+        if reference:
+            _try_pretrained(config, Path(scratch))
     return passed
 
 
@@ -192,6 +194,18 @@ def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
     if process.exitcode != -signal.SIGKILL:
         raise RuntimeError(f"the run to be killed ended by itself with exit code {process.exitcode}")
     _same(run(config, folder), reference)
+
+
+def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
+    """Not every method can start from a pre-training part: one that cannot is told, and passes."""
+    from harness.train import run
+
+    try:
+        run({**config, "setting": "pretrained"}, _folder(scratch, "pretrained"))
+    except Exception as error:
+        print(f"  scratch only: setting=pretrained fails: {type(error).__name__}: {error}")
+    else:
+        print("  ok      setting=pretrained")
 
 
 def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:

@@ -33,6 +33,12 @@ def state_bytes(value: Any, skip: set[int]) -> int:
     return 0 if value is None else PLAIN_BYTES
 
 
+def stored_ids(method: Method) -> set[int]:
+    """Sample ids of everything that a method's stores hold."""
+    held = [value["sample_id"] for value in method.state().values() if isinstance(value, dict) and "sample_id" in value]
+    return {int(sample_id) for ids in held for sample_id in ids}
+
+
 class MemoryMeter:
     """One row for each start and end of a phase and each boundary; the budget is checked at each."""
 

@@ -22,7 +22,7 @@ from harness.data import CurrentExperience, Plan, batches
 from harness.drift import Drift
 from harness.evaluate import Evaluation
 from harness.journal import Journal
-from harness.memory import MemoryMeter
+from harness.memory import MemoryMeter, stored_ids
 from methods.base import Phase
 
 Progress = Callable[[dict[str, Any]], None]
@@ -110,7 +110,7 @@ class Run:
             self.position["step"] = step + 1
             where = {"experience": experience.current_experience, "n_experiences": self.stream.n_experiences,
                      "phase": phase.name, "step": step + 1, "steps": steps, "loss": log.get("loss")}  # fmt: skip
-            self.journal.step(where, len(batch) + int(log.get("replayed", 0)), log)
+            self.journal.step(where, int(log.get("samples", len(batch))), log)
             self.save_if_due(self.execution["checkpoint"]["minutes"])
         self.memory.measure(self.method, experience, phase.name, "end")
         self.method.optimiser = None
@@ -123,6 +123,11 @@ class Run:
         for name in self.method.scratch:
             getattr(self.method, name).clear()
         if experience.is_pretraining:
+            if stored_ids(self.method) & experience.own_ids:
+                raise ValueError(
+                    f"method {self.method.name} stores clips of the pre-training part, whose classes are not streamed: "
+                    "leave the phase that stores out where experience.is_pretraining"
+                )
             self.method.end_pretraining()
         experience.close()
         memory = self.memory.measure(self.method, experience, None, "boundary")

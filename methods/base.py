@@ -51,7 +51,8 @@ class Phase:
     """One row of a method's table: which data, in which order, for how long, and what one step does.
 
     `start` runs once before step 0 and never on resume. Give `steps` or `epochs`. `sampler(epoch, rng)` returns the
-    order of one epoch as (index, view). `views=V` gives batches of V augmented views a clip.
+    order of one epoch as (index, view). `views=V` gives batches of V augmented views a clip. What `step` returns is
+    logged; `loss` must be finite, and `samples` says how many it learnt from where that is not the batch it was given.
     """
 
     name: str
@@ -146,8 +147,12 @@ class Method:
 
     def end_pretraining(self) -> None:
         """Drop the head of the pre-training classes; the stream's classes get a fresh one."""
-        if hasattr(self, "classifier"):
-            self.classifier.new_head(self.spec.n_classes)
+        if not hasattr(getattr(self, "classifier", None), "new_head"):
+            raise ValueError(
+                f"method {self.name} cannot run with setting=pretrained: it gives neither end_pretraining() "
+                "nor a `classifier` with new_head(n_classes)"
+            )
+        self.classifier.new_head(self.spec.n_classes)
 
     def begin_optimiser(self, modules: list[str], rate: float) -> None:
         """Start AdamW over the named modules for the steps of this phase; dropped by the loop when the phase ends."""

@@ -90,7 +90,7 @@ class CodeMethod(Method):
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
         self.optimise(loss)
-        return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch)}
+        return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch), "samples": len(clips)}
 
     def encode(self, batch: Batch) -> None:
         with evaluating(self.compressor):
@@ -103,7 +103,7 @@ class CodeMethod(Method):
         batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, len(self.codes))
         loss, log = classification_loss(self.classifier(self.compressor.embed(batch.codes)), batch.target)
         self.optimise(loss)
-        return {**log, "replayed": n_old}
+        return {**log, "replayed": n_old, "samples": len(batch)}
 
     def store(self, batch: Batch) -> None:
         self.buffer.offer(batch, batch.codes)

@@ -38,7 +38,7 @@ class PixelMethod(Method):
         batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, n_current)
         loss, log = classification_loss(self.classifier(batch.clips), batch.target)
         self.optimise(loss)
-        return {**log, "replayed": n_old}
+        return {**log, "replayed": n_old, "samples": len(batch)}
 
     def predict(self, clips: Tensor) -> Tensor:
         with evaluating(self.classifier):

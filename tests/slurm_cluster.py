@@ -159,6 +159,8 @@ def stop(pid_file: Path) -> None:
                 return
         except OSError:
             return
+    with contextlib.suppress(OSError):
+        os.kill(pid, 9)
 
 
 def wait_until(true, seconds: float, what: str) -> None:

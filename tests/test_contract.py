@@ -52,7 +52,12 @@ def test_unusual_methods_of_a_user_pass_the_check(plugin, capsys):
     code, said = checked([plugin, f"method={','.join(HONEST)}"], capsys)
     assert set(said) == set(HONEST)
     assert "FAILED" not in "".join(said.values()), said
-    assert all(text.count("  ok ") == 3 for text in said.values())
+    for name, text in said.items():
+        assert text.count("  ok ") == 3, text
+        reason = (
+            "stores clips of the pre-training part" if name == "from_buffer" else "cannot run with setting=pretrained"
+        )
+        assert re.search(f"scratch only: .*{name} {reason}", text), text
     assert code == 0
 
 
@@ -89,6 +94,7 @@ def test_built_in_methods_pass_the_check_of_a_user(capsys):
     """One of codes and one of payloads; test_runs.py interrupts every method there is."""
     code, said = checked(["method=cram,er", "er.codec=h264"], capsys)
     assert code == 0, said
+    assert all(text.count("  ok ") == 4 for text in said.values()), said
 
 
 def test_the_check_refuses_what_it_cannot_check(capsys):
