@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 SPLITS = ("train", "valid", "test", "pretrain")
 FIXED = ("sample_id", "file", "start", "stop", "split", "group")
+OPTIONAL = ("block", "item")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class ClipTable:
     frame: columns sample_id (unique), file (relative to `root`), start and stop in seconds (stop inf: to the end of
     the video), split (train, valid, test, pretrain), group (clips of one group never stand on both sides of train and
     valid or test), one text column a label, and optionally block (classes of one block share a task as far as the
-    number of tasks allows).
+    number of tasks allows) and item (clips of one item are tested together, by the mean of their scores).
     streamed: for a label the classes that its stream has; training clips of the others are its pre-training part.
     order: the classes of each task where the benchmark's authors fixed them (order_seed then changes nothing).
     videos: where the files were found, for those that do not lie at root / file; unusable: row -> reason, clips that
@@ -46,12 +48,15 @@ class ClipTable:
     @classmethod
     def of(cls, frame: pd.DataFrame, root: Path, labels: tuple[str, ...], **rules) -> "ClipTable":
         """A checked and sorted table out of rows in any order; ValueError names what is wrong."""
-        columns = [*FIXED, *labels, *(["block"] if "block" in frame else [])]
+        taken = sorted(set(labels) & {*FIXED, *OPTIONAL})
+        if taken:
+            raise ValueError(f"clip table: {taken[0]!r} has a meaning of its own and cannot be a label")
+        columns = [*FIXED, *labels, *(name for name in OPTIONAL if name in frame)]
         missing = [name for name in columns if name not in frame]
         if missing:
             raise ValueError(f"clip table lacks the columns {', '.join(missing)} (it has: {', '.join(frame)})")
         frame = frame[columns].sort_values("sample_id", kind="stable").reset_index(drop=True)
-        for name in ("sample_id", "file", "split", "group", *labels):
+        for name in ("sample_id", "file", "split", "group", *labels, *({"item"} & set(frame))):
             if frame[name].isna().any():
                 raise ValueError(f"clip table: empty {name} in {int(frame[name].isna().sum())} rows")
             frame[name] = frame[name].astype(str)
@@ -76,6 +81,23 @@ class ClipTable:
     def video(self, file: str) -> VideoFile:
         """Where the frames of this `file` are."""
         return self.videos.get(file) or VideoFile(self.root / file)
+
+    @cached_property
+    def items(self) -> np.ndarray:
+        """For each row the first row of its item; itself where every clip is an item of its own: int64 [N]."""
+        names = self.item_ids
+        first = np.unique(pd.factorize(names)[0], return_index=True)[1]
+        return first[pd.factorize(names)[0]]
+
+    @cached_property
+    def item_ids(self) -> np.ndarray:
+        """The name of each row's item: object [N]."""
+        return self.frame["item" if "item" in self.frame else "sample_id"].to_numpy()
+
+    @cached_property
+    def hours(self) -> np.ndarray:
+        """The time that each clip spans, hours; nan where it goes to the end of its video: float64 [N]."""
+        return ((self.frame["stop"] - self.frame["start"]) / 3600).replace(np.inf, np.nan).to_numpy()
 
     @cached_property
     def hash(self) -> str:

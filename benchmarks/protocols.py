@@ -9,6 +9,9 @@ from typing import Any
 from benchmarks import parse, unknown
 
 
+DENSE_BUDGET = "2GB"
+
+
 @dataclass(frozen=True)
 class Protocol:
     """A rule of comparison; `options` are the benchmark's options that it fixes. str() gives `name/vN`."""
@@ -23,6 +26,10 @@ class Protocol:
     rule: str
     pretraining: str
     options: Mapping[str, Any]
+
+    def budget_for(self, options: Mapping[str, Any]) -> str:
+        """The default budget with these options of the benchmark; dense clips of long videos need their own."""
+        return DENSE_BUDGET if options.get("clips") == "dense" else self.budget
 
     def __str__(self) -> str:
         return f"{self.name}/v{self.version}"
@@ -56,19 +63,20 @@ def _moving_digits(tasks: int, actions: int, budget: str) -> Protocol:
     )
 
 
-def _epic_kitchens(label: str, left_out: str) -> Protocol:
+def _epic_kitchens(label: str, left_out: str, clips: str) -> Protocol:
+    dense = "; a test item is a segment, its score the mean over its clips" if clips == "dense" else ""
     return Protocol(
-        name=f"ek100-{label}-10",
+        name=f"ek100-{label}-10" + ("-dense" if dense else ""),
         version=1,
         benchmark="epic_kitchens",
         label=label,
         tasks=10,
-        budget="128MB",
+        budget=DENSE_BUDGET if dense else "128MB",
         primary="final_accuracy_class_mean",
         rule="class-incremental, one head, no task id; classes with at least 100 segments in the official train file "
-        "and 10 in the validation file, which is the test part; validation is held out of train by whole videos",
+        f"and 10 in the validation file, which is the test part; validation is held out of train by whole videos{dense}",
         pretraining=f"train segments of the classes left out of the stream ({left_out}), without the held-out videos",
-        options={"min_train": 100, "min_test": 10, "valid": 0.1},
+        options={"min_train": 100, "min_test": 10, "valid": 0.1, "clips": clips, **({"rate": 30.0} if dense else {})},
     )
 
 
@@ -84,7 +92,7 @@ def _kinetics(name: str, pretrain: str, rule: str, pretraining: str) -> Protocol
         rule=f"class-incremental, one head, no task id; {rule}; the official validation file is the test part, and no "
         "youtube id of it is trained on; validation is held out of train by youtube id",
         pretraining=pretraining,
-        options={"version": "700", "source": "official", "pretrain": pretrain, "valid": 0.1},
+        options={"version": "700", "source": "official", "pretrain": pretrain, "valid": 0.1, "clips": "one"},
     )
 
 
@@ -99,7 +107,7 @@ def _vclimb(dataset: str, tasks: int, budget: str) -> Protocol:
         primary="final_accuracy",
         rule="class-incremental, one head, no task id; vCLIMB's published tasks in their published order",
         pretraining="none in the benchmark: give a compressor",
-        options={"dataset": dataset, "valid": 0.1},
+        options={"dataset": dataset, "valid": 0.1, "clips": "one"},
     )
 
 
@@ -108,8 +116,11 @@ PROTOCOLS: dict[str, Protocol] = {
     for protocol in (
         _moving_digits(tasks=10, actions=40, budget="700kB"),
         _moving_digits(tasks=5, actions=20, budget="400kB"),
-        _epic_kitchens("noun", "197 nouns, 8,054 segments"),
-        _epic_kitchens("verb", "60 verbs, 2,943 segments"),
+        *(
+            _epic_kitchens(label, left_out, clips)
+            for clips in ("one", "dense")
+            for label, left_out in (("noun", "197 nouns, 8,054 segments"), ("verb", "60 verbs, 2,943 segments"))
+        ),
         _kinetics("k700-10", "none", "all 700 classes", "none in the benchmark: see k700-k400pre-10"),
         _kinetics(
             "k700-k400pre-10",

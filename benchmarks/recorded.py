@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark
+from benchmarks import Benchmark, dense
 from benchmarks.cache import FrameCache, prepare
 from benchmarks.clips import ClipTable, VideoFile
 from benchmarks.randomness import generator
@@ -33,11 +33,7 @@ class Recording:
 
 def describe(name: str, recording: Recording, settings: RecordedSettings, cache: Path) -> Benchmark:
     """The benchmark without its frames; with `benchmark.videos` it says which videos are not there."""
-    table, missing = recording.table, {}
-    notes = list(recording.notes)
-    if settings.videos is not None:
-        table, missing = _found(recording, settings)
-        notes += _missing_notes(table, missing, settings)
+    table, missing, notes = _clips(recording, settings)
     folder = _folder(name, table, settings, missing, cache)
     bad = FrameCache(folder).bad if folder.is_dir() else _undone(missing, settings)
     return _benchmark(name, recording, replace(table, unusable=_skipped(bad)), settings, None, notes, bad)
@@ -47,7 +43,7 @@ def load(name: str, recording: Recording, settings: RecordedSettings, cache: Pat
     """The benchmark with its frames; what the cache lacks is decoded first."""
     if settings.videos is None:
         raise ValueError(f"benchmark {name} needs benchmark.videos=DIR, the folder of its videos (or plan=true)")
-    table, missing = _found(recording, settings)
+    table, missing, notes = _clips(recording, settings)
     frames = prepare(
         _folder(name, table, settings, missing, cache),
         table,
@@ -60,7 +56,6 @@ def load(name: str, recording: Recording, settings: RecordedSettings, cache: Pat
         on_bad=settings.on_bad,
         missing=missing,
     )
-    notes = [*recording.notes, *_missing_notes(table, missing, settings)]
     return _benchmark(name, recording, replace(table, unusable=frames.skipped), settings, frames, notes, frames.bad)
 
 
@@ -89,21 +84,32 @@ def hold_out(groups: Sequence[str], classes: Sequence[str], share: float, purpos
     return chosen[group]
 
 
-def _found(recording: Recording, settings: RecordedSettings) -> tuple[ClipTable, dict[int, str]]:
-    files = recording.table.frame["file"]
-    root = Path(settings.videos).expanduser()
-    if not root.is_dir():
-        raise ValueError(f"benchmark.videos={settings.videos} is no folder")
-    videos = recording.find(root)
-    absent = ~files.isin(videos.keys())
+def _clips(recording: Recording, settings: RecordedSettings) -> tuple[ClipTable, dict[int, str], list[str]]:
+    """The clips asked for with their videos as far as they are known, row -> why for those without, and notes."""
+    table, notes, missing = recording.table, list(recording.notes), {}
+    if settings.videos is not None:
+        root = Path(settings.videos).expanduser()
+        if not root.is_dir():
+            raise ValueError(f"benchmark.videos={settings.videos} is no folder")
+        table = replace(table, root=root, videos=recording.find(root))
+    if settings.clips == "dense":
+        table, note = dense.cut(table, settings.frames, settings.rate, table.videos)
+        notes.append(note)
+    if settings.videos is not None:
+        missing = _missing(table, settings)
+        notes += _missing_notes(table, missing, settings)
+    return table, missing, notes
+
+
+def _missing(table: ClipTable, settings: RecordedSettings) -> dict[int, str]:
+    files = table.frame["file"]
+    absent = ~files.isin(table.videos.keys())
     if absent.all():
         example = Path(files.iloc[0]).name
         raise ValueError(
             f"benchmark.videos={settings.videos} holds none of the {files.nunique():,} videos, as {example}"
         )
-    table = replace(recording.table, root=root, videos=videos)
-    missing = {int(row): f"{files.iloc[row]}: not under {settings.videos}" for row in np.flatnonzero(absent)}
-    return table, missing
+    return {int(row): f"{files.iloc[row]}: not under {settings.videos}" for row in np.flatnonzero(absent)}
 
 
 def _missing_notes(table: ClipTable, missing: Mapping[int, str], settings: RecordedSettings) -> list[str]:

@@ -52,6 +52,8 @@ class RecordedSettings:
     annotations: str | None = _path("folder of the annotation files as released")
     videos: str | None = _path("folder of the videos as downloaded; not needed for plan=true")
     valid: float = _option(0.1, "share of the training videos held out for validation (0: none)")
+    clips: str = _option("one", "one (a clip a segment) | dense (segments cut into consecutive clips)")
+    rate: float = _option(30.0, "frames a second of dense clips")
     frames: int = _option(14, "frames of a clip, evenly spread over it; short clips repeat frames")
     size: int = _option(224, "height and width of the decoded frames, pixels")
     resize: str = _option("crop", "crop (short side to size, then the centre) | stretch (to size by size)")
@@ -60,12 +62,16 @@ class RecordedSettings:
     def __post_init__(self) -> None:
         for each in fields(self):
             _check_type(each, getattr(self, each.name))
-        object.__setattr__(self, "valid", float(self.valid))
+        for name in ("valid", "rate"):
+            object.__setattr__(self, name, float(getattr(self, name)))
         if not 0.0 <= self.valid < 1.0:
             raise ValueError(f"benchmark.valid is a share from 0 to below 1, not {self.valid}")
+        if not 0.1 <= self.rate <= 1000.0:
+            raise ValueError(f"benchmark.rate is a number of frames a second from 0.1 to 1000, not {self.rate}")
         for name, least in (("tasks", 1), ("frames", 1), ("size", 8)):
             if getattr(self, name) < least:
                 raise ValueError(f"benchmark.{name} must be at least {least}, not {getattr(self, name)}")
+        one_of("clips", self.clips, ("one", "dense"))
         one_of("resize", self.resize, ("crop", "stretch"))
         one_of("on_bad", self.on_bad, ("fail", "skip", "replace"))
 

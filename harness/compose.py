@@ -87,7 +87,6 @@ def _store_schema() -> None:
         node = {
             "label": protocol.label,
             "benchmark": {"tasks": protocol.tasks, **protocol.options},
-            "memory": {"budget": protocol.budget},
         }
         store.store(group="protocol", name=_file_name(str(protocol)), node=node, package="_global_")
     store.store(group="protocol", name="none", node={}, package="_global_")
@@ -223,6 +222,9 @@ def _method_names(given: list[str]) -> list[str]:
 
 def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
     budget = command["memory"]["budget"]
+    rule = next((rule for rule in protocols.PROTOCOLS.values() if _file_name(str(rule)) == chosen["protocol"]), None)
+    if budget == "protocol" and rule is not None:
+        budget = rule.budget_for(command["benchmark"])
     if budget == "protocol":
         raise ValueError(f"benchmark={chosen['benchmark']} without a protocol needs memory.budget=, e.g. 700kB or none")
     return parse_bytes(budget)

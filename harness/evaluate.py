@@ -1,4 +1,7 @@
-"""Class-incremental evaluation: classes not yet seen are masked; predictions are the record, metrics are derived."""
+"""Class-incremental evaluation: classes not yet seen are masked; predictions are the record, metrics are derived.
+
+The score of an item is the mean of the logits of its clips: one mean serves whatever classes are masked.
+"""
 
 import os
 from pathlib import Path
@@ -17,31 +20,41 @@ BATCH = 256
 class Evaluation:
     """Predictions of every evaluated item after each experience: int16 [T,N], -1 where not evaluated."""
 
-    def __init__(self, stream: Any, items: list[Any], reader: Any, device: str):
+    def __init__(self, stream: Any, items: list[Any], reader: Any, device: str, table: ClipTable):
         """`items`: the experiences of the test or validation stream."""
         self.stream, self.items, self.device = stream, items, device
         self.reader = reader
-        self.rows = np.concatenate([e.indices for e in items])
-        self.target = np.concatenate([e.targets for e in items]).astype(np.int16)
-        self.task = np.concatenate([np.full(len(e.indices), j, np.int16) for j, e in enumerate(items)])
-        shape = (len(items), len(self.rows))
+        of = [np.unique(table.items[e.indices], return_inverse=True) for e in items]
+        first = [e.indices[np.unique(place, return_index=True)[1]] for e, (_, place) in zip(items, of, strict=True)]
+        self.places = [place for _, place in of]  # of each clip of a task, its item's place among the task's items
+        self.names = table.item_ids[np.concatenate(first)]
+        targets = [e.targets[np.searchsorted(e.indices, rows)] for e, rows in zip(items, first, strict=True)]
+        self.target = np.concatenate(targets).astype(np.int16)
+        self.task = np.concatenate([np.full(len(rows), j, np.int16) for j, rows in enumerate(first)])
+        shape = (len(items), len(self.task))
         self.prediction = np.full(shape, -1, np.int16)
         self.prediction_within_task = np.full(shape, -1, np.int16)
 
     def measure(self, method: Method, after: int) -> None:
         """Predict the items of all tasks seen after experience `after`."""
         seen = torch.tensor(self.stream.train_stream[after].classes_seen_so_far)
-        source = ClipSource(self.reader, self.rows, self.target.astype(np.int64), {}, self.device)
         for j in range(after + 1):
             own = torch.tensor(self.items[j].classes_in_this_experience)
-            places = np.flatnonzero(self.task == j)
-            for part in np.split(places, range(BATCH, len(places), BATCH)):
-                if len(part) == 0:
-                    continue
-                logits = method.predict(source.take(part).clips).float().cpu()
-                self.check(method, logits, len(part))
-                self.prediction[after, part] = seen[logits[:, seen].argmax(-1)].numpy()
-                self.prediction_within_task[after, part] = own[logits[:, own].argmax(-1)].numpy()
+            score = self.scores(method, j)
+            self.prediction[after, self.task == j] = seen[score[:, seen].argmax(-1)].numpy()
+            self.prediction_within_task[after, self.task == j] = own[score[:, own].argmax(-1)].numpy()
+
+    def scores(self, method: Method, task: int) -> torch.Tensor:
+        """The score of each item of a task: [items, n_classes]."""
+        part, places = self.items[task], torch.from_numpy(self.places[task])
+        source = ClipSource(self.reader, part.indices, part.targets, {}, self.device)
+        total = torch.zeros(int((self.task == task).sum()), self.stream.n_classes)
+        for clips in torch.arange(len(places)).split(BATCH):
+            if len(clips):
+                logits = method.predict(source.take(clips.numpy()).clips).float().cpu()
+                self.check(method, logits, len(clips))
+                total.index_add_(0, places[clips], logits)
+        return total / torch.bincount(places, minlength=len(total))[:, None]
 
     def check(self, method: Method, logits: torch.Tensor, n: int) -> None:
         """ValueError for logits of another shape, FloatingPointError for nan."""
@@ -61,13 +74,13 @@ class Evaluation:
         self.prediction = state["prediction"].numpy()
         self.prediction_within_task = state["prediction_within_task"].numpy()
 
-    def write(self, path: Path, table: ClipTable) -> None:
+    def write(self, path: Path) -> None:
         """predictions.npz: sample_id, target, task [N]; prediction, prediction_within_task [T,N]; class_names [C]."""
         temporary = path.with_name(f"{path.name}.{os.getpid()}")
         with open(temporary, "wb") as file:
             np.savez_compressed(
                 file,
-                sample_id=table.frame["sample_id"].to_numpy().astype(str)[self.rows],
+                sample_id=self.names.astype(str),
                 target=self.target,
                 task=self.task,
                 prediction=self.prediction,

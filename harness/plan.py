@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -60,10 +61,13 @@ def print_plan(runs: dict[str, dict[str, Any]], console: Console | None = None) 
                  "steps a run", "budget", "bytes a stored clip", "clips that fit"):  # fmt: skip
         table.add_column(name, no_wrap=name == "method")
     notes: dict[str, None] = {}
-    for group in groups(runs):
+    grouped = groups(runs)
+    for group in grouped:
         table.add_row(*_row(group))
         notes |= dict.fromkeys((*group.context.benchmark.notes, *group.context.stream.notes))
     console.print(table)
+    for group in grouped:
+        console.print(f"{group.method.name}: {_kept(group)}", markup=False)
     for note in notes:
         console.print(f"note: {note}", markup=False)
     for run_id in runs:
@@ -96,6 +100,24 @@ def _steps(group: Group) -> dict[str, int]:
             if phase.steps is not None:
                 steps[phase.name] = steps.get(phase.name, 0) + phase.steps * count
     return steps
+
+
+def _kept(group: Group) -> str:
+    """How many clips and hours of the stream the method holds at its end, as its buffer says beside all else."""
+    context, buffer = group.context, getattr(group.method, "buffer", None)
+    rows = np.concatenate([e.indices for e in context.stream.train_stream])
+    hours = context.table.hours[rows]
+    total = f"{len(rows):,} clips, {hours.sum():.2f} h of video" if np.isfinite(hours).all() else f"{len(rows):,} clips"
+    if buffer is None:
+        return f"keeps none of {total}"
+    if group.method.bound or not hasattr(buffer, "rows"):
+        return f"keeps all of {total}" if group.method.bound else f"keeps what its bytes allow of {total}"
+    kept = min(buffer.capacity, len(rows))
+    if kept == len(rows):
+        return f"keeps all of {total}: its budget does not bind"
+    share = kept / len(rows)
+    spans = f", about {hours.sum() * share:.2f} h" if np.isfinite(hours).all() else ""
+    return f"keeps {kept:,} clips{spans}, {share:.1%} of {total}"
 
 
 def _stored(method: Method, raw_bytes: int) -> tuple[str, str]:

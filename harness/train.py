@@ -67,7 +67,7 @@ class Run:
         random.seed(seed)
         self.context = context = Context(config)
         self.stream, self.method = context.stream, context.method()
-        self.evaluation = Evaluation(context.stream, context.items(), context.reader, context.device)
+        self.evaluation = Evaluation(context.stream, context.items(), context.reader, context.device, context.table)
         self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
         self.journal = Journal(folder, self.execution["log"]["every"], progress)
@@ -210,7 +210,7 @@ class Run:
 
     def finish(self) -> dict[str, Any]:
         """Write predictions.npz and record.json; of the checkpoint stays what `checkpoint.keep` says."""
-        self.evaluation.write(self.folder / "predictions.npz", self.context.table)
+        self.evaluation.write(self.folder / "predictions.npz")
         journal, buffer = self.journal, getattr(self.method, "buffer", None)
         memory = self.memory.summary() | {
             "clips_stored": None if buffer is None else len(buffer),

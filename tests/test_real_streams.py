@@ -181,13 +181,13 @@ def test_every_bad_file_is_refused_with_its_reason(barcode, name):
 RATE, SECONDS = 10, 20
 
 
-def write_video(path: Path, seconds: int = SECONDS, width: int = 64, height: int = 48) -> Path:
-    """Frame number n, ten a second, shows n in two vertical stripes in base 16: 8 + 15 x the digit."""
+def write_video(path: Path, seconds: int = SECONDS, width: int = 64, height: int = 48, shown=None) -> Path:
+    """Frame number n, ten a second, shows n (or shown[n]) in two vertical stripes in base 16: 8 + 15 x the digit."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=RATE, options={"crf": "1", "g": "20", "preset": "ultrafast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for number in range(seconds * RATE):
+        for number in range(seconds * RATE) if shown is None else shown:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture(number, width, height), format="rgb24")))
         container.mux(stream.encode())
     return path
