@@ -1,7 +1,9 @@
 """What a method sees of the data: the clips of its experience as a source, in an order that any resume repeats."""
 
+import copy
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -159,9 +161,20 @@ def batches(source: Source, plan: Plan, first: int, last: int, workers: int = 0)
     if isinstance(source, ClipSource):
         source.key = plan.key
         if workers:
-            ahead = _Taken(source, list(plan.batches(first, last)))
-            # A generator of its own: the loader would draw from the global one.
-            yield from DataLoader(ahead, batch_size=None, num_workers=workers, generator=torch.Generator())
+            yield from _ahead(source, list(plan.batches(first, last)), workers)
             return
     for index, view in plan.batches(first, last):
         yield source.take(index, view)
+
+
+def _ahead(source: ClipSource, plan: list[tuple[np.ndarray, np.ndarray]], workers: int) -> Iterator[Batch]:
+    """Batches that loader workers make on the CPU; they are moved to the source's device here."""
+    on_cpu = copy.copy(source)
+    on_cpu.device = "cpu"
+    # Linux: forked, as is PyTorch's default, which a run in a process of a fork server would not have. A generator of
+    # its own: the loader would draw from the global one.
+    start = "fork" if sys.platform == "linux" else None
+    loader = DataLoader(_Taken(on_cpu, plan), batch_size=None, num_workers=workers, generator=torch.Generator(),
+                        multiprocessing_context=start)  # fmt: skip
+    for batch in loader:
+        yield replace(batch, target=batch.target.to(source.device), clips=batch.clips.to(source.device))
