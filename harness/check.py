@@ -27,6 +27,11 @@ strict state (a new process an experience), kill and continue, budget."""
 
 TINY = ["preset=smoke", "benchmark.tasks=3", "memory.budget=260kB", "classifier.steps=6", "compressor.steps=6"]
 
+CAUSES = (
+    "Where a new process goes on otherwise, something is kept outside the state: in a global, in a closure, "
+    "on the class, in an attribute that NOT_STATE names, or drawn from another generator than self.generator."
+)
+
 
 def main(words: list[str]) -> int:
     """Check each method; 0 where all pass."""
@@ -71,6 +76,8 @@ def check(config: dict[str, Any]) -> bool:
             except Exception as error:  # a user's method may raise anything; the check goes on and says it
                 passed = False
                 print(f"  FAILED  {what}: {type(error).__name__}: {error}")
+                if reference:
+                    print(f"          {CAUSES}")
                 if config["execution"]["debug"]:
                     raise
                 if not reference:

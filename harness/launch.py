@@ -16,7 +16,7 @@ import socket
 import sys
 import time
 import traceback
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -270,8 +270,10 @@ def stopped_by_signals() -> Iterator[None]:
 
 
 def names_of(folders: list[Path]) -> dict[str, str]:
-    """Run id -> short name for the screen: the run id without its hash."""
-    return {folder.name: folder.name.rpartition("-")[0] for folder in folders}
+    """Run id -> name for the screen: the run id, without its hash where that says enough."""
+    short = {folder.name: folder.name.rpartition("-")[0] for folder in folders}
+    often = Counter(short.values())
+    return {run_id: name if often[name] == 1 else run_id for run_id, name in short.items()}
 
 
 def slurm(folders: list[Path], how: dict[str, Any]) -> list[str]:

@@ -120,6 +120,10 @@ class Method:
         """The modules of the running model, by name; copies of them are not live."""
         return {k: v for k, v in vars(self).items() if isinstance(v, nn.Module) and not getattr(v, "carried", False)}
 
+    def live_bytes(self) -> int:
+        """Bytes of the running model: what `memory.count=total` counts beside what is carried."""
+        return sum(t.nbytes for module in self.live().values() for t in module.state_dict().values())
+
     def state(self) -> dict[str, Any]:
         """Holder -> tensors and plain values: everything needed to go on in a new process."""
         return {k: _saved(k, v) for k, v in vars(self).items() if k not in self.NOT_STATE}

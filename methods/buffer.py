@@ -209,6 +209,7 @@ def clips_that_fit(spec: Spec, row_bytes: int, reserved: int, live: int, what: s
         others = "snapshots, counters" + (" and the live model" if spec.count == "total" else "")
         raise ValueError(
             f"{what}: memory.budget={spec.budget} holds not one clip: "
-            f"{spec.budget - left} bytes go to {others}, and a clip takes {row_bytes + LABEL_BYTES}"
+            f"{spec.budget - left} bytes go to {others}, and a clip takes {row_bytes + LABEL_BYTES}; "
+            f"it needs at least {spec.budget - left + row_bytes + LABEL_BYTES}"
         )
     return int(fits)

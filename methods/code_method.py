@@ -37,8 +37,8 @@ class CodeMethod(Method):
         """Clips the budget holds; a bound has no budget and its buffer grows."""
         if self.bound:
             return 0
-        live = sum(t.nbytes for module in self.live().values() for t in module.state_dict().values())
-        return clips_that_fit(self.spec, self.rows.row_bytes, self.reserved_bytes(), live, f"method {self.name}")
+        what = f"method {self.name}"
+        return clips_that_fit(self.spec, self.rows.row_bytes, self.reserved_bytes(), self.live_bytes(), what)
 
     def compressor_phase(self, experience: Any) -> Phase:
         """Train the compressor on current clips and, after the first experience, on rehearsed ones."""

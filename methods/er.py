@@ -31,7 +31,7 @@ class ER(PixelMethod):
         super().__init__(spec, settings, generator)
         if settings.codec not in ("raw", *CODECS):
             raise ValueError(f"er.codec={settings.codec!r}: allowed are raw, {', '.join(CODECS)}")
-        live = sum(t.nbytes for module in self.live().values() for t in module.state_dict().values())
+        live = self.live_bytes()
         if settings.codec == "raw":
             fits = clips_that_fit(spec, spec.raw_bytes, 0, live, "method er")
             self.buffer = Buffer(RawRows(spec.clip_shape), fits, generator, spec.device)
