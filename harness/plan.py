@@ -13,6 +13,9 @@ from harness.context import Context
 from harness.data import CurrentExperience
 from harness.train import merged
 from methods.base import Method
+from results.pooling import flatten, value_text
+
+WIDTH = 100  # columns of a plan that goes to a file or a pipe
 
 
 @dataclass(frozen=True)
@@ -52,39 +55,76 @@ def _group(runs: dict[str, dict[str, Any]]) -> Group:
 
 
 def print_plan(runs: dict[str, dict[str, Any]], console: Console | None = None) -> None:
-    """A row for each group of runs, then what is special about their streams."""
+    """A table a stream with a row for each group of runs, what is special about the streams, and the run ids."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
-        console = Console(file=console.file, highlight=False, width=220)
-    table = Table(title=f"{len(runs)} runs", title_justify="left")
-    for name in ("runs", "method", "protocol", "label", "tasks", "classes", "train clips", "evaluated clips",
-                 "steps a run", "budget", "bytes a stored clip", "clips that fit"):  # fmt: skip
-        table.add_column(name, no_wrap=name == "method")
-    notes: dict[str, None] = {}
-    grouped = groups(runs)
-    for group in grouped:
-        table.add_row(*_row(group))
-        notes |= dict.fromkeys((*group.context.benchmark.notes, *group.context.stream.notes))
-    console.print(table)
-    for group in grouped:
-        console.print(f"{group.method.name}: {_kept(group)}", markup=False)
-    for note in notes:
-        console.print(f"note: {note}", markup=False)
-    for run_id in runs:
-        console.print(f"  {run_id}", markup=False)
+        console = Console(file=console.file, highlight=False, width=WIDTH)
+    found = groups(runs)
+    differing = _differing(found)
+    whole = any(group.context.config["execution"]["debug"] for group in found)
+    console.print(f"{len(runs)} runs")
+    streams: dict[str, list[Group]] = {}
+    for group in found:
+        streams.setdefault(_stream(group), []).append(group)
+    for stream, members in streams.items():
+        table = Table(title=stream, title_justify="left", title_style="")
+        for name in ("runs", "method", "steps a run", "budget", "bytes a\nstored clip", "clips\nthat fit"):
+            table.add_column(name)
+        for group in members:
+            table.add_row(*_row(group, differing))
+        console.print(table)
+        for line in dict.fromkeys(f"{group.method.name}: {_kept(group)}" for group in members):
+            console.print(line, markup=False, soft_wrap=True)
+    notes = dict.fromkeys(note for g in found for note in (*g.context.benchmark.notes, *g.context.stream.notes))
+    for text in (*(f"note: {note if whole else shortened(note)}" for note in notes), *_listed(list(runs), whole)):
+        console.print(text, markup=False, soft_wrap=True)
 
 
-def _row(group: Group) -> list[str]:
+def shortened(note: str, most: int = 5) -> str:
+    """A note whose list of names, after its last colon, goes on beyond `most` of them: the first, and how many more."""
+    head, colon, listed = note.rpartition(": ")
+    names = listed.split(", ")
+    if not colon or len(names) <= 2 * most:
+        return note
+    return f"{head}: {', '.join(names[:most])} and {len(names) - most} more (debug=true prints all)"
+
+
+def _listed(names: list[str], whole: bool, most: int = 40) -> list[str]:
+    """A line a run id; the first and how many more where there are many."""
+    if whole or len(names) <= most:
+        return [f"  {name}" for name in names]
+    return [*(f"  {name}" for name in names[:5]), f"and {len(names) - 5} more runs (debug=true prints all)"]
+
+
+def _stream(group: Group) -> str:
+    """What is learnt: protocol, benchmark, label, setting, and how much of each part."""
     context, config = group.context, group.context.config
-    stream, budget = context.stream, config["memory"]["budget"]
-    clips = [sum(len(e.indices) for e in part) for part in (stream.train_stream, context.items())]
-    steps = ", ".join(f"{name} {n:,}" for name, n in _steps(group).items()) or "-"
-    counted = "none" if budget is None or group.method.bound else f"{budget:,} B {config['memory']['count']}"
-    settings = group.method.settings
-    own = ",".join(f"{k}={v}" for k, v in config["method"]["settings"].items() if v != getattr(type(settings)(), k))
-    return [str(len(group.runs)), group.method.name + (f" {own}" if own else ""), config["protocol"], config["label"],
-            str(stream.n_experiences), str(stream.n_classes), f"{clips[0]:,}", f"{clips[1]:,}", steps, counted,
-            *_stored(group.method, context.spec.raw_bytes)]  # fmt: skip
+    clips = [sum(len(e.indices) for e in part) for part in (context.stream.train_stream, context.items())]
+    return (
+        f"{config['protocol']} ({config['benchmark']['name']}, {config['label']}, {config['setting']}): "
+        f"{context.stream.n_experiences} tasks, {context.stream.n_classes} classes, {clips[0]:,} training clips, "
+        f"{clips[1]:,} {config['evaluate']} clips"
+    )
+
+
+def _differing(found: list[Group]) -> list[str]:
+    """Settings other than the method's own, the stream's and the budget in which the groups differ."""
+    flats = [flatten(group.context.config) for group in found]
+    told = ("method.", "benchmark.", "memory.", "protocol", "label", "setting", "evaluate", "plugins")
+    keys = dict.fromkeys(key for flat in flats for key in flat if not key.startswith(told))
+    return [key for key in keys if len({flat.get(key) for flat in flats}) > 1]
+
+
+def _row(group: Group, differing: list[str]) -> list[str]:
+    config, method = group.context.config, group.method
+    budget = config["memory"]["budget"]
+    steps = "\n".join(f"{name} {n:,}" for name, n in _steps(group).items()) or "-"
+    counted = "none" if budget is None or method.bound else f"{budget:,} B\n{config['memory']['count']}"
+    flat = flatten(config)
+    own = [f"{k}={v}" for k, v in config["method"]["settings"].items() if v != getattr(type(method.settings)(), k)]
+    own += [f"{key}={value_text(key, flat[key])}" for key in differing if key in flat]
+    return [str(len(group.runs)), "\n".join([method.name, *own]), steps, counted,
+            *_stored(method, group.context.spec.raw_bytes)]  # fmt: skip
 
 
 def _steps(group: Group) -> dict[str, int]:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from results import statistics
 from results.arguments import Option, command
+from results.captions import definitions, notes
 from results.columns import COLUMNS, Column
 from results.load import Loaded, load
-from results.pooling import pool
+from results.pooling import Pooled, pool, select
 from results.statistics import Comparison
-from results.tables import Entry, Heading, Row, Section, Table, notes, title_of
+from results.tables import Entry, Heading, Row, Section, Table, title_of
 
 METRICS = tuple(name for name, column in COLUMNS.items() if column.kind == "share")
 
@@ -22,30 +23,49 @@ def primary_metric(loaded: Loaded) -> str:
     return primaries.pop() if len(primaries) == 1 and primaries <= set(METRICS) else "final_accuracy"
 
 
-def compare_table(comparisons: Sequence[Comparison], column: Column, note_lines: Sequence[str] = ()) -> Table:
+def paired(
+    loaded: Loaded, reference: str, column: Column, methods: Sequence[str] = (), mixed: bool = False
+) -> tuple[Loaded, Pooled, list[Comparison]]:
+    """The runs of `methods` (default: all) and of the reference, their cells, and the comparisons.
+
+    Bounds are compared only where they are named. Raises ValueError for names that no row has.
+    """
+    row = statistics.find_row(reference, pool(loaded).rows)
+    loaded, pooled = select(loaded, mixed, [*methods, row] if methods else [])
+    return loaded, pooled, statistics.compare(pooled, row, column, bounds=bool(methods))
+
+
+def compare_table(
+    comparisons: Sequence[Comparison], pooled: Pooled, column: Column, note_lines: Sequence[str] = ()
+) -> Table:
     """A block a condition, a row a comparison; the caption says what the columns mean, the notes what follows."""
-    sections = []
-    for condition in dict.fromkeys(c.condition for c in comparisons):
+    sections, words = [], [f"{_prefix(c.condition)}{statistics.in_words(c, column)}" for c in comparisons]
+    reference = comparisons[0].reference
+    headings = [
+        Heading("", text, "share") for text in ("difference", "p sign-flip", "smallest p possible", "p Holm", "")
+    ]
+    wanted = dict.fromkeys(c.row for c in comparisons)
+    for condition in pooled.conditions or ((),):
         rows = [_row(c) for c in comparisons if c.condition == condition]
-        headings = [
-            Heading("", text, "share") for text in ("difference", "p sign-flip", "smallest p possible", "p Holm", "")
-        ]
-        sections.append(Section(title_of(condition), headings, rows))
-    reference = comparisons[0].reference if comparisons else ""
+        if rows:
+            missing = [name for name in wanted if name not in {row.name for row in rows}]
+            sections.append(Section(title_of(condition), headings, rows, missing))
+        elif not any(" ".join(row) == reference and place == condition for row, place in pooled.cells):
+            words.append(f"{_prefix(condition)}{reference} was not run here, so nothing is compared.")
     higher = "higher is better" if column.better > 0 else "lower is better"
     caption = [
         f"{column.heading[0].upper()}{column.heading[1:]} minus that of {reference}, in points ({higher}), paired by "
         "replicate (equal class order and seed): mean ± half width of the 95 % t-interval; n pairs.",
+        *(definitions([column]) if "forgetting" in column.name else []),
         "p: exact two-sided sign-flip test; smallest p possible: all pairs of one sign at this n; "
         "p Holm: corrected for the comparisons of this block.",
         "* marks p Holm < 0.05, only where k comparisons of n pairs could reach it (k * 2 / 2^n < 0.05).",
     ]
-    words = [f"{_prefix(c)}{statistics.in_words(c, column)}" for c in comparisons]
     return Table(sections, caption, [*words, *note_lines])
 
 
-def _prefix(comparison: Comparison) -> str:
-    return f"[{title_of(comparison.condition)}] " if comparison.condition else ""
+def _prefix(condition: tuple[tuple[str, str], ...]) -> str:
+    return f"[{title_of(condition)}] " if condition else ""
 
 
 def _row(c: Comparison) -> Row:
@@ -83,15 +103,14 @@ def run(outs: list[str], reference: str, metric: str, methods: list[str], format
     from results import render
 
     loaded = load(outs)
-    pooled = pool(loaded, mixed)
-    metric = metric or primary_metric(loaded)
-    comparisons = statistics.compare(pooled, reference, COLUMNS[metric], methods)
+    column = COLUMNS[metric or primary_metric(loaded)]
+    loaded, pooled, comparisons = paired(loaded, reference, column, methods, mixed)
     if not comparisons:
-        raise ValueError(f"nothing to compare with {reference}: it is the only row without a bound")
+        raise ValueError(f"nothing to compare with {reference}: no other row without a bound shares a block with it")
     if format == "json":
-        sys.stdout.write(to_json(comparisons, COLUMNS[metric]))
+        sys.stdout.write(to_json(comparisons, column))
         return 0
-    table = compare_table(comparisons, COLUMNS[metric], notes(loaded, pooled))
+    table = compare_table(comparisons, pooled, column, notes(loaded, pooled))
     if format == "terminal":
         render.to_terminal(table)
     else:
@@ -102,7 +121,7 @@ def run(outs: list[str], reference: str, metric: str, methods: list[str], format
 OPTIONS = {
     "reference": Option("cram", "the row that the others are compared with"),
     "metric": Option("", "what is compared (default: the protocol's primary metric)", choices=("", *METRICS)),
-    "methods": Option([], "rows to compare; the fewer were declared beforehand, the more can be shown", "list"),
+    "methods": Option([], "methods or rows to compare; the fewer were declared before, the more can be shown", "list"),
     "format": Option("terminal", "how to print", choices=("terminal", "markdown", "latex", "json")),
     "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),
 }

@@ -225,6 +225,7 @@ def _looks_like_run(path: Path) -> bool:
 def _asked(out: Path, problems: list[str], methods: list[str], sweeps: list[dict[str, Any]]) -> dict[str, list[str]]:
     """Run ids that sweeps ask for -> methods of their sweep, in the order of asking."""
     asked: dict[str, list[str]] = {}
+    found: list[tuple[str, Path, dict[str, Any], list[str]]] = []
     for path in sorted((out / "sweeps").glob("*.json")) if (out / "sweeps").is_dir() else ():
         try:
             sweep, _ = read_json(path)
@@ -234,6 +235,9 @@ def _asked(out: Path, problems: list[str], methods: list[str], sweeps: list[dict
         except (ValueError, OSError, KeyError, TypeError, AttributeError) as error:
             problems.append(f"{path}: not a sweep: {_one_line(error)}")
             continue
+        found.append((str(sweep.get("created", "")), path, sweep, names))
+    for _, path, sweep, names in sorted(found, key=lambda each: each[:2]):
+        runs = sweep["runs"]
         sweeps.append(sweep)
         methods.extend(name for name in names if name not in methods)
         for run_id in runs:

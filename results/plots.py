@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from results.arguments import Option, command
 from results.figures import NoData
 from results.load import Loaded, load
-from results.pooling import Pooled, pool
+from results.pooling import Pooled, select
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -79,11 +79,10 @@ def save(plot: Plot, folder: Path, formats: Sequence[str]) -> list[Path]:
     return paths
 
 
-def run(outs: list[str], plots: list[str], format: list[str], to: str, mixed: bool) -> int:
+def run(outs: list[str], plots: list[str], format: list[str], methods: list[str], to: str, mixed: bool) -> int:
     from matplotlib import pyplot
 
-    loaded = load(outs)
-    pooled = pool(loaded, mixed)
+    loaded, pooled = select(load(outs), mixed, methods)
     if not loaded.done:
         raise ValueError(f"no run in {', '.join(outs)} is done: there is nothing to plot")
     folder = Path(to) if to else Path(outs[0]) / "plots"
@@ -106,6 +105,7 @@ OPTIONS = {
         [], f"which to draw (default: all that the records allow): {', '.join(PLOTS)}", "list", tuple(PLOTS)
     ),
     "format": Option(["svg"], "file formats: svg, png, pdf", "list", ("svg", "png", "pdf")),
+    "methods": Option([], "methods or rows to draw (default: all)", "list"),
     "to": Option("", "folder to write to (default: OUT/plots)"),
     "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),
 }

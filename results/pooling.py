@@ -4,11 +4,12 @@ A cell pools only runs whose resolved configurations are equal in all but seed a
 decide a result). Every other key that differs becomes part of a row's name or a column.
 """
 
+import difflib
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from results.load import Loaded, Run
@@ -16,6 +17,8 @@ from results.load import Loaded, Run
 NOT_A_CONDITION = ("seed", "order_seed", "execution")
 # Of keys that always differ together only the first of these is shown.
 SHOWN_FIRST = ("evaluate", "protocol", "benchmark.name", "label", "setting", "profile", "memory.budget", "memory.count")
+# The clip table of a run without a record is unknown, and bounds have no budget: that is no difference.
+MAY_LACK = ("clip_table", "memory.")
 CIRCUMSTANCE = {"sources": "sources", "device": "device", "precision_used": "precision"}
 
 
@@ -80,8 +83,41 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     return flat
 
 
-def pool(loaded: Loaded, mixed: bool = False) -> Pooled:
-    """Sort runs into cells; raises ValueError where a cell mixes sources, devices or precisions unless `mixed`."""
+def select(loaded: Loaded, mixed: bool = False, methods: Sequence[str] = ()) -> tuple[Loaded, Pooled]:
+    """The runs of some methods (or rows; default: all) and their cells, named as among all runs.
+
+    Raises ValueError for an unknown method, and where a cell mixes sources, devices or precisions unless `mixed`.
+    """
+    pooled = pool(loaded)
+    if methods:
+        rows = [row for row in pooled.rows if {row[0], " ".join(row)} & set(methods)]
+        _check_names(methods, pooled.rows)
+        cells = {place: cell for place, cell in pooled.cells.items() if cell.row in rows}
+        used = {condition for _, condition in cells}
+        pooled = replace(
+            pooled, cells=cells, rows=tuple(rows), conditions=tuple(c for c in pooled.conditions if c in used),
+            unplaced=tuple(run for run in pooled.unplaced if run.method in methods),
+            mixtures=tuple(text for cell in cells.values() for text in _mixtures(cell)),
+        )  # fmt: skip
+        kept = {run.run_id for cell in cells.values() for run in (*cell.done, *cell.absent)}
+        kept |= {run.run_id for run in pooled.unplaced}
+        loaded = replace(loaded, runs=tuple(run for run in loaded.runs if run.run_id in kept))
+    if pooled.mixtures and not mixed:
+        raise ValueError(f"{pooled.mixtures[0]}; mixed=true pools them all the same, rerun=changed makes old runs anew")
+    return loaded, pooled
+
+
+def _check_names(methods: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
+    known = dict.fromkeys(name for row in rows for name in (row[0], " ".join(row)))
+    for name in methods:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(f"methods={name}: there is no run of it; rows: {', '.join(known)}{hint}")
+
+
+def pool(loaded: Loaded) -> Pooled:
+    """Sort runs into cells, and say which of them mix sources, devices or precisions."""
     bounds = {run.method for run in loaded.done if run.record["bound"]}
     placed = [run for run in loaded.runs if run.config is not None]
     flats = {run.run_id: _flat(run, run.method in bounds) for run in placed}
@@ -91,17 +127,22 @@ def pool(loaded: Loaded, mixed: bool = False) -> Pooled:
     for run in sorted(placed, key=lambda run: run.method in bounds):
         flat = flats[run.run_id]
         row = (run.method, *(show(key, flat[key]) for key in row_keys.get(run.method, ()) if key in flat))
-        condition = tuple((key, value_text(key, flat[key]) if key in flat else None) for key in column_keys)
+        condition = tuple((key, _column_value(key, flat)) for key in column_keys)
         for place in _places(condition, known):
             _add(cells.setdefault((row, place), Cell(row, place, run.method in bounds)), run)
     unplaced = _place_unknown(loaded, cells)
     mixtures = [text for cell in cells.values() for text in _mixtures(cell)]
-    if mixtures and not mixed:
-        raise ValueError(f"{mixtures[0]}; mixed=true pools them all the same, rerun=changed makes old runs anew")
     order = {name: position for position, name in enumerate(loaded.methods)}
     rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in bounds, order.get(row[0], len(order)), row))
     conditions = _in_order(list(dict.fromkeys(condition for _, condition in cells if condition is not None)))
     return Pooled(cells, tuple(rows), conditions, tuple(unplaced), tuple(mixtures))
+
+
+def _column_value(key: str, flat: Mapping[str, str]) -> str | None:
+    """A value; None where a run may lack it (see MAY_LACK); unset in a record of sources that had no such setting."""
+    if key in flat:
+        return value_text(key, flat[key])
+    return None if key.startswith(MAY_LACK) else "unset"
 
 
 def _places(condition: tuple, known: list[tuple]) -> list[tuple]:
@@ -144,8 +185,7 @@ def _split_keys(runs: Sequence[Run], flats: Mapping[str, dict[str, str]]) -> tup
 
     def differs(group: Sequence[dict[str, str]], key: str) -> bool:
         return len({flat[key] for flat in group if key in flat}) > 1 or (
-            # The clip table of a run without a record is unknown, and bounds have no budget: that is no difference.
-            not key.startswith(("clip_table", "memory."))
+            not key.startswith(MAY_LACK)
             and any(key in flat for flat in group)
             and not all(key in flat for flat in group)
         )
@@ -174,11 +214,13 @@ def _commonest(key: str, by_method: Mapping[str, Sequence[Mapping[str, str]]]) -
 def _needed(keys: Sequence[str], flats: Sequence[Mapping[str, str]]) -> list[str]:
     """The keys without those that split no group further: of keys that differ together the first stays."""
     kept: list[str] = []
-    groups = 1
     for key in keys:
-        split = len({tuple(flat.get(name, "") for name in [*kept, key]) for flat in flats})
-        if split > groups:
-            kept, groups = [*kept, key], split
+        groups: dict[tuple, set[str | None]] = {}
+        for flat in flats:
+            if key in flat or not key.startswith(MAY_LACK):
+                groups.setdefault(tuple(flat.get(name) for name in kept), set()).add(flat.get(key))
+        if any(len(values) > 1 for values in groups.values()):
+            kept.append(key)
     return kept
 
 

@@ -26,9 +26,16 @@ def to_terminal(table: "Table", console: "Console | None" = None) -> None:
     for section in table.sections:
         for columns in _fitting(section, console.width):
             console.print(_rich_table(section, columns))
+        if section.not_run:
+            console.print(Text(not_run(section), style="dim"), soft_wrap=not console.is_terminal)
     for lines, style in ((table.caption, "dim"), (table.notes, "yellow")):
         for line in lines:
             console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
+
+
+def not_run(section: "Section") -> str:
+    """The line below a block on the rows of other blocks that nobody asked for here."""
+    return f"not run here: {', '.join(section.not_run)}"
 
 
 def _fitting(section: "Section", width: int) -> list[list[int]]:
@@ -94,7 +101,7 @@ def to_markdown(table: "Table") -> str:
             for row in rows:
                 texts = [f"**{_markdown(e.text)}**" if e.best else _markdown(e.text) for e in row.entries]
                 lines.append("| " + " | ".join([_markdown(row.name), row.n, *texts]) + " |")
-        lines.append("")
+        lines += ["", _markdown(not_run(section)), ""] if section.not_run else [""]
     lines += [f"- {_markdown(note)}" for note in table.notes]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -136,8 +143,9 @@ def to_latex(table: "Table") -> str:
             for row in rows:
                 texts = [rf"\textbf{{{_latex(e.text)}}}" if e.best else _latex(e.text) for e in row.entries]
                 lines.append(" & ".join([_latex(row.name), _latex(row.n), *texts]) + r" \\")
-        title = f"{section.title}. " if section.title else ""
-        text = _latex(title + " ".join([*table.caption, *(f"{note}." for note in table.notes)]))
+        title = [f"{section.title}."] if section.title else []
+        absent = [f"{not_run(section)}."] if section.not_run else []
+        text = _latex(" ".join([*title, *table.caption, *absent, *(f"{note}." for note in table.notes)]))
         lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{text}}}", r"\end{table}"]
         parts.append("\n".join(lines))
     return "% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}\n" + "\n\n".join(parts) + "\n"

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from results import compare, plots, statistics
+from results import compare, plots
 from results.arguments import Option, command, value_of
 from results.columns import COLUMNS
 from results.load import Loaded, Run, load, run_row
-from results.pooling import Pooled, pool
+from results.pooling import Pooled, select
+from results.render import not_run
 from results.tables import LAYOUTS, Entry, build, title_of
 
 LARGEST_SVG = 200_000  # a plot of more bytes than this is shown as PNG
@@ -37,7 +38,8 @@ def html(loaded: Loaded, folder: Path, choice: dict[str, Any]) -> str:
         loader=jinja2.FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    pooled = pool(loaded, choice["mixed"])
+    every = loaded
+    loaded, pooled = select(loaded, choice["mixed"], choice["methods"])
     drawn, not_drawn = _plots(loaded, pooled, choice["plots"])
     states = Counter(run.state for run in loaded.runs)
     return environment.get_template("report.html.j2").render(
@@ -48,9 +50,10 @@ def html(loaded: Loaded, folder: Path, choice: dict[str, Any]) -> str:
         absent=[{"run_id": run.run_id, "state": run.state, "reason": run.reason, "links": _links(run, folder)}
                 for run in loaded.absent],
         problems=loaded.problems,
-        table=build(loaded, choice["layout"], choice["columns"], choice["mixed"]),
+        table=build(loaded, pooled, choice["layout"], choice["columns"]),
         value=_sort_value,
-        comparisons=_comparisons(pooled, choice),
+        not_run=not_run,
+        comparisons=_comparisons(every, choice),
         plots=drawn,
         not_drawn=not_drawn,
         holders=_holders(pooled),
@@ -88,16 +91,17 @@ def _share(value: float) -> str:
     return "–" if math.isnan(value) else f"{100 * value:.1f}"
 
 
-def _comparisons(pooled: Pooled, choice: dict[str, Any]) -> dict[str, Any]:
+def _comparisons(loaded: Loaded, choice: dict[str, Any]) -> dict[str, Any]:
     """Words and tables of results.compare, or one sentence why there are none."""
     column = COLUMNS[choice["metric"]]
+    compared = choice["compared"] or choice["methods"]
     try:
-        comparisons = statistics.compare(pooled, choice["reference"], column, choice["methods"])
+        _, pooled, comparisons = compare.paired(loaded, choice["reference"], column, compared, choice["mixed"])
     except ValueError as error:
         return {"words": [f"No comparison: {error}."], "sections": [], "caption": []}
     if not comparisons:
         return {"words": [f"There is no method to compare with {choice['reference']}."], "sections": [], "caption": []}
-    table = compare.compare_table(comparisons, column)
+    table = compare.compare_table(comparisons, pooled, column)
     return {"words": table.notes, "sections": table.sections, "caption": table.caption}
 
 
@@ -183,7 +187,8 @@ OPTIONS = {
                     tuple(plots.PLOTS)),
     "reference": Option("cram", "the row that the others are compared with"),
     "metric": Option("", "what is compared (default: the protocol's primary metric)", choices=("", *compare.METRICS)),
-    "methods": Option([], "rows to compare (default: all but the bounds)", "list"),
+    "methods": Option([], "methods or rows to show (default: all)", "list"),
+    "compared": Option([], "methods or rows to compare with the reference (default: all shown, bounds apart)", "list"),
     "mixed": Option(False, "pool runs of different sources, devices or precisions; captions say so", "flag"),
 }  # fmt: skip
 

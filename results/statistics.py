@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from results.arguments import nearest
 from results.columns import Column
 from results.pooling import Cell, Pooled, t_half_width
 
@@ -119,39 +120,37 @@ def pair(cell: Cell, reference: Cell, column: Column) -> tuple[list[float], int]
     return points, len(ours) + len(theirs) - 2 * len(both)
 
 
-def compare(pooled: Pooled, reference: str, column: Column, methods: Sequence[str] = ()) -> list[Comparison]:
-    """Every row (or those of `methods`) against the reference, column by column; bounds only where named.
+def compare(pooled: Pooled, reference: str, column: Column, bounds: bool = False) -> list[Comparison]:
+    """Every row against the row `reference`, column by column; bounds only if `bounds`.
 
-    Raises ValueError for an unknown row. A row or reference without runs in a column gives a comparison of n = 0.
+    Nothing is compared with a row that nobody asked for in a column; a row whose runs are all missing has n = 0.
     """
+    rows = [row for row in pooled.rows if " ".join(row) != reference and (bounds or not pooled.is_bound(row))]
     names = {" ".join(row): row for row in pooled.rows}
-    reference_row = _find(reference, names, "reference")
-    wanted = [_find(name, names, "methods") for name in methods]
-    rows = wanted or [row for row in pooled.rows if not pooled.is_bound(row)]
     comparisons: list[Comparison] = []
     for condition in pooled.conditions or ((),):
-        base = pooled.cells.get((reference_row, condition), Cell(reference_row, condition))
-        others = [pooled.cells.get((row, condition), Cell(row, condition)) for row in rows if row != reference_row]
+        base = pooled.cells.get((names[reference], condition))
+        others = [cell for cell in (pooled.cells.get((row, condition)) for row in rows) if cell is not None]
+        if base is None or not others:
+            continue
         pairs = [pair(cell, base, column) for cell in others]
         # A value that cannot be derived (forgetting of joint) gives no pairs, not a difference of NaN.
         pairs = [([] if any(map(math.isnan, points)) else points, left) for points, left in pairs]
         p_values = [sign_flip_p(points) for points, _ in pairs]
         for cell, (points, left), p, q in zip(others, pairs, p_values, holm(p_values), strict=True):
-            comparisons.append(
-                Comparison(cell.name, " ".join(reference_row), condition, tuple(points), left, p, q, len(others))
-            )
+            comparisons.append(Comparison(cell.name, reference, condition, tuple(points), left, p, q, len(others)))
     return comparisons
 
 
-def _find(given: str, names: dict[str, tuple[str, ...]], option: str) -> tuple[str, ...]:
-    from results.arguments import nearest
-
-    matches = [row for name, row in names.items() if given in (name, row[0])]
+def find_row(reference: str, rows: Sequence[tuple[str, ...]]) -> str:
+    """Name of the one row that `reference` (a row, or a method of one row) stands for; ValueError otherwise."""
+    names = {" ".join(row): row for row in rows}
+    matches = [name for name, row in names.items() if reference in (name, row[0])]
     if len(matches) == 1:
         return matches[0]
-    several = f" stands for several rows, name one of them: {', '.join(' '.join(row) for row in matches)}"
-    unknown = f" is not a row; rows: {', '.join(names)}{nearest(given, list(names))}"
-    raise ValueError(f"{option}={given}{several if matches else unknown}")
+    several = f" stands for several rows, name one of them: {', '.join(matches)}"
+    unknown = f" is not a row; rows: {', '.join(names)}{nearest(reference, list(names))}"
+    raise ValueError(f"reference={reference}{several if matches else unknown}")
 
 
 def in_words(comparison: Comparison, column: Column) -> str:
@@ -160,8 +159,10 @@ def in_words(comparison: Comparison, column: Column) -> str:
     unit = " points" if scale == 100 else ""
     if not c.n:
         return f"{c.row}: no pair of runs with {c.reference}, so nothing can be said."
-    amount = f"{abs(c.mean) * scale:.1f}{unit}"
-    direction = f"{amount} {'more' if c.mean > 0 else 'less'} {column.heading} than {c.reference}"
+    amount = f"{abs(c.mean) * scale:.1f}"
+    direction = f"{amount}{unit} {'more' if c.mean > 0 else 'less'} {column.heading} than {c.reference}"
+    if amount == "0.0":
+        direction = f"{column.heading} equal to that of {c.reference} (to 0.1{unit})"
     needed = replicates_needed(c.k)
     if c.n == 1:
         return f"{c.row}: {direction} in one replicate; nothing can be concluded from one, {needed} would be needed."

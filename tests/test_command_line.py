@@ -192,10 +192,28 @@ def test_plan_prints_steps_and_bytes_and_makes_nothing(capsys, tmp_path):
     assert main([*words, "plan=true"]) == 0
     out = capsys.readouterr().out
     assert "10 runs" in out
-    assert "compressor 1,000, classifier 3,000" in out
+    assert re.search(r"compressor 1,000.*\n.*classifier 3,000", out)
+    assert max(len(line) for line in out.splitlines() if not line.startswith("note: ")) <= 100
     assert "128 (192x)" in out
     assert "24,576 (1x)" in out
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_plan_cuts_long_lists_and_names_what_differs(capsys, cache):
+    from harness.plan import shortened
+
+    words = ["methods=[er]", "compressor.reinit=never,each_task", "er.codec=raw,jpeg", "replicates=30", cache]
+    assert main([*words, "plan=true"]) == 0
+    out = capsys.readouterr().out
+    assert "120 runs" in out
+    assert "and 115 more runs (debug=true prints all)" in out
+    assert out.count("reinit=never") == out.count("codec=jpeg") == 2
+    assert len(planned(capsys, *words, "debug=true")) == 120
+    names = [f"class{i}" for i in range(197)]
+    assert shortened(f"197 left out; classes: {', '.join(names)}") == (
+        "197 left out; classes: class0, class1, class2, class3, class4 and 192 more (debug=true prints all)"
+    )
+    assert shortened("sizes: 1, 2, 3") == "sizes: 1, 2, 3"
 
 
 # ---- what is refused

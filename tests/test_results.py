@@ -165,6 +165,8 @@ def test_main_table_shows_means_intervals_bytes_missing_and_bounds(out: Path, ca
     assert "moving-digits-5/v1 (0123456789ab)" in text
     assert "700 kB carried" in text
     assert "95 % t-interval over n=4 to 5 replicates" in text
+    assert "Chance after the last task: 10 % (1 of 10 classes)." in text
+    assert "mean over j < T-1 of R[j, j] - R[T-1, j].\nR[i, j]: accuracy on task j after task i" in text
     assert load(out).digest in text
 
 
@@ -207,6 +209,41 @@ def test_keys_that_differ_together_are_shown_once_and_bounds_stand_at_every_budg
     write(out, replicates("er", [0.5, 0.5], config={"memory": {"budget": 400_000}}))
     joint = [row for (_, method, _), row in cells.items() if method.startswith("joint")]
     assert {row["n"] for row in joint} == {"2"}
+
+
+def test_a_block_leaves_out_what_nobody_asked_for_there(out: Path, capsys: pytest.CaptureFixture) -> None:
+    stress = {"compressor": {"reinit": "each_task"}}
+    ids = write(out, replicates("cram", [0.8, 0.7]) + replicates("er", [0.5]) + replicates("frozen", [0.6]))
+    ids += write(out, replicates("cram", [0.7, 0.8], config=stress))
+    ids += write(out, replicates("frozen", [0.7], config=stress), "failed", "no memory")
+    sweep(out, ids, ["cram", "er", "frozen"])
+    text = run(tables, capsys, out)
+    natural, stressed = text[: text.index("each_task")], text[text.index("each_task") :]
+    assert "not run here" not in natural
+    assert stressed.count("not run here: er\n") == 1
+    assert " er " not in stressed.replace("not run here: er", "")
+    assert "frozen 0/1 missing" in " ".join(stressed.split())
+    for form in ("markdown", "latex"):
+        assert run(tables, capsys, out, f"format={form}").count("not run here: er") == 1
+    # A column of the grid has the word in its cells, for the row stands in other columns.
+    cells = cells_of(run(tables, capsys, out, "layout=grid", "columns=final_accuracy", "format=csv"))
+    assert cells["compressor.reinit=each_task", "er", "final accuracy"]["text"] == "not run"
+
+
+def test_methods_choose_rows_and_what_the_caption_speaks_of(out: Path, capsys: pytest.CaptureFixture) -> None:
+    write(out, replicates("cram", [0.8, 0.7]) + replicates("frozen", [0.6, 0.6], sources="cd" * 32))
+    for codec in ("raw", "jpeg"):
+        write(out, replicates("er", [0.5, 0.5], settings={"codec": codec}))
+    write(out, replicates("frozen", [0.6], first=102))
+    rows = {method for _, method, _ in cells_of(run(tables, capsys, out, "methods=cram,er", "format=csv"))}
+    assert rows == {"cram", "er codec=raw", "er codec=jpeg"}  # the mixed cell of frozen is not asked for
+    text = run(tables, capsys, out, "methods=er codec=raw")
+    assert "2 records" in text
+    assert "er codec=raw" in text  # named as among all runs
+    assert "frozen" not in text
+    code, _, error = attempt(tables, capsys, out, "methods=frosen")
+    assert code == 2
+    assert "did you mean frozen?" in error
 
 
 @pytest.mark.parametrize(
@@ -263,10 +300,16 @@ def test_formats_agree_and_latex_is_balanced(out: Path, capsys: pytest.CaptureFi
 def test_explain_lists_the_runs_and_values_behind_a_cell(out: Path, capsys: pytest.CaptureFixture) -> None:
     ids = write(out, replicates("cram", [0.8, 0.7])) + write(out, replicates("er", [0.5]))
     text = run(tables, capsys, out, "explain=cram,forgetting")
-    for name, value in zip(ids[:2], ("0.1500", "0.2500"), strict=True):
+    for name, value in zip(ids[:2], ("15.00", "25.00"), strict=True):
         line = next(line for line in text.splitlines() if line.strip().startswith(name))
         assert line.split()[-1] == value
     assert ids[2] not in text
+    assert " ".join(next(line for line in text.splitlines() if "pooled" in line).split()).endswith("20.00 ± 63.53")
+    assert "forgetting" in text
+    assert "%" in text
+    assert "Memory budget" not in text  # of the table's caption, which is not repeated
+    cells = cells_of(run(tables, capsys, out, "explain=cram,forgetting", "format=csv"))
+    assert float(cells["cram", ids[0], "forgetting %"]["mean"]) == pytest.approx(0.15)
     code, _, error = attempt(tables, capsys, out, "explain=crem")
     assert code == 2
     assert "did you mean cram?" in error

@@ -71,6 +71,21 @@ def test_compare_says_what_too_few_replicates_cannot_show(out: Path, capsys: pyt
     assert rows["elsewhere"]["mean"] is None
 
 
+def test_compare_leaves_out_what_was_not_run_and_says_equal(out: Path, capsys: pytest.CaptureFixture) -> None:
+    stress = {"compressor": {"reinit": "each_task"}}
+    write(out, replicates("cram", [0.8, 0.7]) + replicates("twin", [0.8, 0.7]))
+    write(out, replicates("cram", [0.8, 0.7], config=stress) + replicates("er", [0.5, 0.5], config=stress))
+    for codec in ("raw", "jpeg"):
+        write(out, replicates("er", [0.5, 0.5], settings={"codec": codec}, config={"setting": "pretrained"}))
+    rows = json.loads(run(compare, capsys, out, "format=json"))
+    assert sorted((row["method"], row["k"]) for row in rows) == [("er", 1), ("twin", 1)]
+    text = run(compare, capsys, out)
+    assert "twin: final accuracy equal to that of cram (to 0.1 points) on average over 2 pairs" in text
+    assert "points less" in text
+    assert "setting=pretrained, compressor.reinit=unset] cram was not run here, so nothing is compared" in text
+    assert " 0.0 points" not in text
+
+
 def test_compare_refuses_unknown_rows_and_other_class_orders(out: Path, capsys: pytest.CaptureFixture) -> None:
     write(out, replicates("cram", [0.8]) + replicates("er", [0.5]))
     code, _, error = attempt(compare, capsys, out, "reference=crem")

@@ -1,0 +1,99 @@
+"""What stands below a table, written from the records and never by hand: how to read it, and what is not in it."""
+
+from collections.abc import Sequence
+
+from results.columns import Column
+from results.load import Loaded
+from results.pooling import Pooled, bytes_text, summarise
+
+MATRIX = "R[i, j]: accuracy on task j after task i, both counted from 0; T tasks."
+
+
+def caption(loaded: Loaded, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
+    """Sentences that say how to read the table."""
+    done = loaded.done
+    if not done:
+        return ["No run is done."]
+    protocols = dict.fromkeys(f"{r.record['protocol']['id']} ({r.record['protocol']['hash']})" for r in done)
+    stream = dict.fromkeys(f"{r.record['benchmark']} {r.record['label']}, setting {r.record['setting']}" for r in done)
+    texts = [
+        f"Protocol {'; '.join(protocols)}; {'; '.join(stream)}; measured on the "
+        f"{' and the '.join(dict.fromkeys(r.record['evaluate'] for r in done))} part.",
+        f"Memory budget: {_budgets(loaded)}.",
+        _varies(pooled),
+    ]
+    if any(column.kind == "share" for column in shown):
+        texts[-1] += " Accuracies and forgetting in per cent."
+        texts.append(_chance(loaded))
+    texts += definitions([column for column in shown if "forgetting" in column.name])
+    if any(pooled.is_bound(row) for row in pooled.rows):
+        texts.append("Below the rule: bounds, which keep to no budget.")
+    if any(column.better for column in shown) and sum(not pooled.is_bound(row) for row in pooled.rows) > 1:
+        texts.append(
+            "Bold (* in plain text): best mean of the column, bounds apart; that is no test, results.compare is."
+        )
+    data_seeds = {r.config.get("benchmark", {}).get("data_seed") for r in done} - {None}
+    if data_seeds:
+        texts.append(f"Data seed {', '.join(str(seed) for seed in sorted(data_seeds, key=str))}.")
+    texts += [f"Mixed: {text}." for text in pooled.mixtures]
+    n_sources = len({run.record["sources"] for run in done})
+    if n_sources > 1 and not any("sources" in text for text in pooled.mixtures):
+        texts.append(f"The rows were made by {n_sources} different versions of the sources.")
+    texts.append(f"{len(done)} records, hash {loaded.digest}.")
+    return texts
+
+
+def definitions(columns: Sequence[Column]) -> list[str]:
+    """A sentence a column, and what R is where a formula uses it."""
+    texts = [f"{c.heading[0].upper()}{c.heading[1:]}: {c.help.rstrip('.')}." for c in columns]
+    uses = [i for i, text in enumerate(texts) if "R[" in text]
+    return [*texts[: uses[-1] + 1], MATRIX, *texts[uses[-1] + 1 :]] if uses else texts
+
+
+def notes(loaded: Loaded, pooled: Pooled) -> list[str]:
+    """A line for each run that is not counted, with the reason."""
+    lines = [f"{run.state}: {run.run_id}{f': {run.reason}' if run.reason else ''}" for run in loaded.absent]
+    lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in pooled.unplaced]
+    return lines + [f"not used: {problem}" for problem in loaded.problems]
+
+
+def _budgets(loaded: Loaded) -> str:
+    """Every budget; with its protocol where there are several protocols of one budget each."""
+    by_protocol: dict[str, dict[str, None]] = {}
+    for run in loaded.done:
+        memory, protocol = run.record["memory"], run.record["protocol"]["id"]
+        if memory["budget"] is not None and not run.record["bound"]:
+            by_protocol.setdefault(protocol, {})[f"{bytes_text(memory['budget'])} {memory['count']}"] = None
+    if len(by_protocol) > 1 and all(len(budgets) == 1 for budgets in by_protocol.values()):
+        return ", ".join(f"{next(iter(budgets))} ({protocol})" for protocol, budgets in by_protocol.items())
+    return ", ".join(dict.fromkeys(text for budgets in by_protocol.values() for text in budgets)) or "none"
+
+
+def _chance(loaded: Loaded) -> str:
+    """One over the classes after the last task, by protocol where they differ."""
+    classes: dict[int, dict[str, None]] = {}
+    for run in loaded.done:
+        n = sum(len(task) for task in run.record["class_order"])
+        classes.setdefault(n, {})[run.record["protocol"]["id"]] = None
+    texts = []
+    for n, protocols in classes.items():
+        where = f", {', '.join(protocols)}" if len(classes) > 1 else ""
+        texts.append(f"{100 / n:.3g} % (1 of {n} classes{where})")
+    return f"Chance after the last task: {'; '.join(texts)}."
+
+
+def _varies(pooled: Pooled) -> str:
+    """What a cell's values differ in, and what ± means."""
+    cells = [cell for cell in pooled.cells.values() if cell.done]
+    summaries = [summarise([(r.order_seed, r.seed, 0.0) for r in cell.done]) for cell in cells]
+    sizes = sorted({summary.n for summary in summaries})
+    n = f"n={sizes[0]}" if len(sizes) == 1 else f"n={sizes[0]} to {sizes[-1]}"
+    if sizes[-1] == 1:
+        return f"{n}: one run a cell, hence no interval."
+    over = {summary.over for summary in summaries if summary.n > 1}
+    words = {
+        "replicates": "replicates (class order, weights and sampling vary together)",
+        "orders": "class orders (seeds averaged within an order)",
+        "seeds": "seeds (weights and sampling vary, one class order)",
+    }
+    return f"Mean ± half width of the 95 % t-interval over {n} {' or '.join(words[name] for name in sorted(over))}."
