@@ -10,17 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from benchmarks.video_files import VideoFile
+
 SPLITS = ("train", "valid", "test", "pretrain")
 FIXED = ("sample_id", "file", "start", "stop", "split", "group")
 OPTIONAL = ("block", "item")
-
-
-@dataclass(frozen=True)
-class VideoFile:
-    """Where the frames of one video lie: a video file, or a folder of numbered images at `rate` frames a second."""
-
-    path: Path
-    rate: float | None = None
 
 
 @dataclass(frozen=True)

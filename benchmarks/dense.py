@@ -5,8 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from benchmarks.clips import ClipTable, VideoFile
+from benchmarks.clips import ClipTable
 from benchmarks.video import BadVideo, end_time
+from benchmarks.video_files import VideoFile
 
 
 def cut(table: ClipTable, frames: int, rate: float, videos: Mapping[str, VideoFile]) -> tuple[ClipTable, str]:
@@ -44,7 +45,7 @@ def _closed(table: ClipTable, videos: Mapping[str, VideoFile]) -> list[float]:
         file = table.frame["file"].iloc[row]
         if not videos:
             raise ValueError(
-                f"benchmark.clips=dense must know how long {file} is: give benchmark.videos=DIR, or the stop of each clip"
+                f"benchmark.clips=dense must know how long {file} is: give benchmark.videos=DIR or a stop for each"
             )
         if file in videos and file not in ends:
             try:

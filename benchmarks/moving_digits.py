@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import Benchmark
-from benchmarks.cache import FrameCache, prepare
+from benchmarks.cache import FrameCache
 from benchmarks.clips import ClipTable, read_csv
 from benchmarks.digit_videos import DIFFICULTY, FAMILIES, FRAMES, SIZE, VERBS, Look, VideoJob, write_video
 from benchmarks.parallel import made_once, run_jobs
 from benchmarks.randomness import generator
 from benchmarks.settings import MovingDigitsSettings
+from benchmarks.sweep import Wish, prepare
 
 # Raise it with every change of the drawing or the layout that `Difficulty` does not show.
 VERSION = 1
@@ -81,9 +82,8 @@ def load(settings: MovingDigitsSettings, cache: Path, workers: int) -> Benchmark
             table.write_csv(work / "annotations.csv")
             (work / "settings.json").write_text(json.dumps({**_key(settings), "clips": table.hash}, indent=1))
     table = _read(settings, cache)
-    shape = (FRAMES, SIZE, SIZE)
-    decoded = cache / f"{folder.name}-frames"
-    frames = prepare(decoded, table, np.arange(len(table)), shape, workers=workers, title="decoding moving digits")
+    decoded, wish = cache / f"{folder.name}-frames", Wish((FRAMES, SIZE, SIZE))
+    frames = prepare(decoded, table, np.arange(len(table)), wish, workers, "decoding moving digits")
     return _benchmark(settings, table, frames)
 
 

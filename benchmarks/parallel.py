@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -16,22 +17,43 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+LINE_SECONDS = 30
+
 
 def run_jobs(function: Callable[[Any], Any], jobs: Sequence[Any], workers: int, title: str) -> list[Any]:
-    """The results of `function(job)` in the order of `jobs`; the first failure is raised, the rest is dropped.
+    """The results of `function(job)` in the order of `jobs`; the first failure is raised, the rest is dropped."""
+    with progress(f"{title}: {len(jobs)} files, {workers} workers", len(jobs)) as advance:
+        return _run(function, jobs, workers, advance)
 
-    Standard error shows a bar with the time left, or one plain line each at begin and end when it is no terminal.
+
+@contextmanager
+def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
+    """Yield a function that is told how much more of `total` is done.
+
+    Standard error shows a bar with the time left; where it is no terminal, a line now and then.
     """
     console = Console(stderr=True)
-    if not console.is_terminal:
-        print(f"{title}: {len(jobs)} files, {workers} workers", file=sys.stderr, flush=True)
-        results = _run(function, jobs, workers, lambda: None)
-        print(f"{title}: done", file=sys.stderr, flush=True)
-        return results
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(title, total=len(jobs))
-        return _run(function, jobs, workers, lambda: progress.advance(bar))
+    if console.is_terminal:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=console) as bars:
+            bar = bars.add_task(title, total=total)
+            yield lambda more=1: bars.advance(bar, more)
+        return
+    print(title, file=sys.stderr, flush=True)
+    begin = shown = time.monotonic()
+    done = 0
+
+    def advance(more: int = 1) -> None:
+        nonlocal done, shown
+        done += more
+        now = time.monotonic()
+        if now - shown > LINE_SECONDS and done < total:
+            shown = now
+            left = f"about {(now - begin) / done * (total - done) / 60:.0f} min left" if done else "..."
+            print(f"{done:,} of {total:,}, {left}", file=sys.stderr, flush=True)
+
+    yield advance
+    print(f"{title}: done", file=sys.stderr, flush=True)
 
 
 def _run(function, jobs: Sequence[Any], workers: int, advance: Callable[[], None]) -> list[Any]:
@@ -43,7 +65,7 @@ def _run(function, jobs: Sequence[Any], workers: int, advance: Callable[[], None
         return results
     # Spawned, since a fork of a process that has threads (torch, decoders) can hang.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=_die_with_parent) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=die_with_parent) as pool:
         futures: list[Future] = [pool.submit(function, job) for job in jobs]
         try:
             for future in as_completed(futures):
@@ -55,7 +77,7 @@ def _run(function, jobs: Sequence[Any], workers: int, advance: Callable[[], None
         return [future.result() for future in futures]
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Workers of a pool whose parent was killed would wait for jobs for ever."""
     parent = multiprocessing.parent_process()
 
@@ -67,11 +89,11 @@ def _die_with_parent() -> None:
 
 
 @contextmanager
-def made_once(folder: Path) -> Iterator[Path | None]:
+def made_once(folder: Path, resume: bool = False) -> Iterator[Path | None]:
     """Yield a temporary folder to fill when `folder` does not exist yet, else None; it becomes `folder` at the end.
 
-    A lock beside lets one process work while others wait for its result. A killed process leaves only its temporary
-    folder, which the next one removes.
+    A lock beside lets one process work while others wait for its result. Of a killed process only its temporary
+    folder stays: the next one removes it, or with `resume` gets it as it was left.
     """
     if folder.is_dir():
         yield None
@@ -85,14 +107,19 @@ def made_once(folder: Path) -> Iterator[Path | None]:
         if folder.is_dir():
             yield None
             return
-        prefix = f"{folder.name}.tmp-"
-        for left in folder.parent.glob(f"{prefix}*"):
-            shutil.rmtree(left, ignore_errors=True)  # its last worker may be about to die
-        work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+        work = folder.parent / f"{folder.name}.part"
+        if resume:
+            work.mkdir(exist_ok=True)
+        else:
+            prefix = f"{folder.name}.tmp-"
+            for left in folder.parent.glob(f"{prefix}*"):
+                shutil.rmtree(left, ignore_errors=True)  # its last worker may be about to die
+            work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
+            work.chmod(0o755)  # mkdtemp's folders are closed to others, who may share the cache
         try:
             yield work
-            work.chmod(0o755)  # mkdtemp's folders are closed to others, who may share the cache
             os.replace(work, folder)
         except BaseException:
-            shutil.rmtree(work, ignore_errors=True)
+            if not resume:
+                shutil.rmtree(work, ignore_errors=True)
             raise

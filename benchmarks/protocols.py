@@ -8,7 +8,6 @@ from typing import Any
 
 from benchmarks import parse, unknown
 
-
 DENSE_BUDGET = "2GB"
 
 
@@ -74,7 +73,8 @@ def _epic_kitchens(label: str, left_out: str, clips: str) -> Protocol:
         budget=DENSE_BUDGET if dense else "128MB",
         primary="final_accuracy_class_mean",
         rule="class-incremental, one head, no task id; classes with at least 100 segments in the official train file "
-        f"and 10 in the validation file, which is the test part; validation is held out of train by whole videos{dense}",
+        "and 10 in the validation file, which is the test part; validation is held out of train by whole videos"
+        + dense,
         pretraining=f"train segments of the classes left out of the stream ({left_out}), without the held-out videos",
         options={"min_train": 100, "min_test": 10, "valid": 0.1, "clips": clips, **({"rate": 30.0} if dense else {})},
     )

@@ -10,12 +10,12 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import Benchmark, dense
-from benchmarks.cache import FrameCache, prepare
-from benchmarks.clips import ClipTable, VideoFile
+from benchmarks.cache import FrameCache, staged
+from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
 from benchmarks.settings import RecordedSettings
-
-CODEC = "jpeg"
+from benchmarks.sweep import Wish, prepare
+from benchmarks.video_files import VideoFile
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,19 @@ def load(name: str, recording: Recording, settings: RecordedSettings, cache: Pat
     if settings.videos is None:
         raise ValueError(f"benchmark {name} needs benchmark.videos=DIR, the folder of its videos (or plan=true)")
     table, missing, notes = _clips(recording, settings)
-    frames = prepare(
-        _folder(name, table, settings, missing, cache),
-        table,
-        np.arange(len(table)),
+    wish = Wish(
         (settings.frames, settings.size, settings.size),
-        codec=CODEC,
-        workers=workers,
-        title=f"decoding {name}, {len(table) - len(missing):,} clips, once, to {cache}",
+        candidates=settings.candidates,
+        codec=settings.codec,
         fit=settings.resize,
         on_bad=settings.on_bad,
         missing=missing,
+        patience=settings.patience,
     )
+    folder = _folder(name, table, settings, missing, cache)
+    frames = prepare(folder, table, np.arange(len(table)), wish, workers, f"decoding {name}, once, to {folder}")
+    if settings.stage is not None:
+        frames = staged(frames, Path(settings.stage))
     return _benchmark(name, recording, replace(table, unusable=frames.skipped), settings, frames, notes, frames.bad)
 
 
@@ -134,7 +135,7 @@ def _skipped(bad: Mapping[int, tuple[str, str]]) -> dict[int, str]:
 def _folder(name: str, table: ClipTable, settings: RecordedSettings, missing: Mapping[int, str], cache: Path) -> Path:
     """The cache folder of these clips at this size; other missing videos give another one."""
     gone = sorted(table.frame["sample_id"].iloc[list(missing)]) if settings.on_bad != "fail" else []
-    how = {key: getattr(settings, key) for key in ("frames", "size", "resize", "on_bad")}
+    how = {key: getattr(settings, key) for key in ("frames", "size", "resize", "on_bad", "candidates", "codec")}
     digest = hashlib.sha256(json.dumps([table.hash, how, gone], sort_keys=True).encode()).hexdigest()
     return cache / f"{name.replace('_', '-')}-{digest[:12]}-frames"
 

@@ -39,9 +39,9 @@ class MovingDigitsSettings:
                 raise ValueError(f"benchmark.{name} must be at least {least}, not {getattr(self, name)}")
 
 
-def _path(help: str) -> Any:
-    """A place on this machine: how a run is carried out, not what it is; never part of a hash."""
-    return field(default=None, metadata={"help": help, "path": True})
+def _path(help: str, default: float | None = None) -> Any:
+    """A place on this machine, or what it is capable of: how a run is carried out, not what it is; never hashed."""
+    return field(default=default, metadata={"help": help, "path": True})
 
 
 @dataclass(frozen=True)
@@ -51,33 +51,42 @@ class RecordedSettings:
     tasks: int = _option(10, "tasks (experiences) of the stream")
     annotations: str | None = _path("folder of the annotation files as released")
     videos: str | None = _path("folder of the videos as downloaded; not needed for plan=true")
+    stage: str | None = _path("folder on this machine's own disk that decoded frames are copied to first")
+    patience: float = _path("seconds without a frame after which a decoder is cut off", 120.0)
     valid: float = _option(0.1, "share of the training videos held out for validation (0: none)")
     clips: str = _option("one", "one (a clip a segment) | dense (segments cut into consecutive clips)")
     rate: float = _option(30.0, "frames a second of dense clips")
     frames: int = _option(14, "frames of a clip, evenly spread over it; short clips repeat frames")
     size: int = _option(224, "height and width of the decoded frames, pixels")
     resize: str = _option("crop", "crop (short side to size, then the centre) | stretch (to size by size)")
+    candidates: int = _option(1, "stored times a frame, odd: training takes any of them, evaluation the middle one")
+    codec: str = _option("jpeg", "how decoded frames are stored: jpeg (quality 90) | raw (13 times as large)")
     on_bad: str = _option("fail", "clips that cannot be decoded: fail | skip | replace (by another of their class)")
 
     def __post_init__(self) -> None:
         for each in fields(self):
             _check_type(each, getattr(self, each.name))
-        for name in ("valid", "rate"):
+        for name in ("valid", "rate", "patience"):
             object.__setattr__(self, name, float(getattr(self, name)))
         if not 0.0 <= self.valid < 1.0:
             raise ValueError(f"benchmark.valid is a share from 0 to below 1, not {self.valid}")
         if not 0.1 <= self.rate <= 1000.0:
             raise ValueError(f"benchmark.rate is a number of frames a second from 0.1 to 1000, not {self.rate}")
-        for name, least in (("tasks", 1), ("frames", 1), ("size", 8)):
+        for name, least in (("tasks", 1), ("frames", 1), ("size", 8), ("candidates", 1)):
             if getattr(self, name) < least:
                 raise ValueError(f"benchmark.{name} must be at least {least}, not {getattr(self, name)}")
+        if self.patience <= 0:
+            raise ValueError(f"benchmark.patience is a number of seconds above 0, not {self.patience}")
+        if self.candidates % 2 == 0:
+            raise ValueError(f"benchmark.candidates must be odd, so that one time is the middle, not {self.candidates}")
+        one_of("codec", self.codec, ("jpeg", "raw"))
         one_of("clips", self.clips, ("one", "dense"))
         one_of("resize", self.resize, ("crop", "stretch"))
         one_of("on_bad", self.on_bad, ("fail", "skip", "replace"))
 
 
 def _check_type(each: Field, value: Any) -> None:
-    optional = "path" in each.metadata
+    optional = "path" in each.metadata and each.default is None
     kinds = {int: (int, "a whole number"), float: ((int, float), "a number"), str: (str, "a text")}
     kind, words = kinds[str if optional else each.type]
     if not (optional and value is None) and (isinstance(value, bool) or not isinstance(value, kind)):

@@ -12,10 +12,10 @@ import pandas as pd
 
 from benchmarks import Benchmark, recorded, unknown
 from benchmarks.annotations import Annotations
-from benchmarks.clips import FIXED, ClipTable, VideoFile
+from benchmarks.clips import FIXED, ClipTable
 from benchmarks.recorded import Recording, hold_out
 from benchmarks.settings import VideoCsvSettings
-from benchmarks.video_files import SUFFIXES
+from benchmarks.video_files import SUFFIXES, VideoFile
 
 SPLITS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validate": "valid",

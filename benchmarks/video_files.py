@@ -2,11 +2,18 @@
 
 import os
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.clips import VideoFile
-
 SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
+
+
+@dataclass(frozen=True)
+class VideoFile:
+    """Where the frames of one video lie: a video file, or a folder of numbered images at `rate` frames a second."""
+
+    path: Path
+    rate: float | None = None
 
 
 def find_videos(

@@ -15,9 +15,10 @@ import pytest
 
 import benchmarks
 from benchmarks import moving_digits
-from benchmarks.cache import FrameCache, prepare
+from benchmarks.cache import FrameCache
 from benchmarks.digit_videos import FAMILIES, VERBS, Look, clip_generator, draw_clip
 from benchmarks.moving_digits import blocks
+from benchmarks.sweep import Wish, prepare
 from benchmarks.video import BadVideo, decode, frame_times
 
 TINY = {"actions": 20, "clips_per_class": 2}
@@ -242,11 +243,16 @@ def test_a_cache_that_cannot_be_written_is_one_clear_error(tmp_path):
 # ---- frame cache
 
 
+def made(folder: Path, table, n: int, size: int = 32, **how) -> FrameCache:
+    """A cache of the first n clips."""
+    return prepare(folder, table, np.arange(n), Wish((8, size, size), **how), 1, "decoding")
+
+
 @pytest.fixture
 def copied(tiny, tmp_path) -> Path:
     """A frame cache of its own to damage."""
     folder = tmp_path / "frames"
-    prepare(folder, tiny.table, np.arange(10), (8, 32, 32))
+    made(folder, tiny.table, 10)
     return folder
 
 
@@ -279,7 +285,7 @@ def test_a_damaged_shard_is_found(copied):
 
 def test_a_cache_of_other_clips_is_refused(tiny, copied):
     with pytest.raises(OSError, match="made for other clips"):
-        prepare(copied, tiny.table, np.arange(11), (8, 32, 32))
+        made(copied, tiny.table, 11)
 
 
 def test_changed_annotations_are_refused(tmp_path):
@@ -293,9 +299,9 @@ def test_changed_annotations_are_refused(tmp_path):
 
 def test_jpeg_cache_is_smaller_and_close(tiny, tmp_path):
     rows = np.arange(12)
-    packed = prepare(tmp_path / "jpeg", tiny.table, rows, (8, 32, 32), codec="jpeg")
+    packed = made(tmp_path / "jpeg", tiny.table, 12, codec="jpeg")
     raw = tiny.reader.read(rows)
     assert np.abs(raw.astype(int) - packed.read(rows)).mean() < 8  # the colour noise goes
     assert (tmp_path / "jpeg" / "shard-0000.bin").stat().st_size < raw.nbytes / 2
     with pytest.raises(BadVideo, match="are wanted"):
-        prepare(tmp_path / "size", tiny.table, rows, (8, 16, 16))
+        made(tmp_path / "size", tiny.table, 12, size=16)
