@@ -33,6 +33,7 @@ class FrameCache:
             raise self._damaged("has a wrong index")
         if sizes != header["shards"]:
             raise self._damaged("has shards of wrong sizes")
+        self.size = sum(sizes)
         self.codec: str = header["codec"]
         self.shape: tuple[int, ...] = tuple(header["shape"])
         self.candidates: int = header.get("candidates", 1)
@@ -80,6 +81,12 @@ class FrameCache:
             else:
                 out[position] = payload.reshape(times, *self.shape[1:])[chosen[position]]
         return out
+
+    def verify(self) -> tuple[int, int]:
+        """Compare every clip with its checksum; number of clips and bytes of the shards. OSError says what is wrong."""
+        for entry in range(len(self._index)):
+            self._payload(entry)
+        return len(self._index), self.size
 
     def _payload(self, entry: int) -> np.ndarray:
         _, shard, offset, size, crc32 = self._index[entry].item()

@@ -30,12 +30,12 @@ VIDEO = r"P\d{2}_\d{2,3}"
 
 def describe(settings: EpicKitchensSettings, cache: Path) -> Benchmark:
     """The benchmark without frames: writes nothing."""
-    return recorded.describe("epic_kitchens", _recording(settings), settings, cache)
+    return recorded.describe("epic_kitchens", recording(settings), settings, cache)
 
 
 def load(settings: EpicKitchensSettings, cache: Path, workers: int) -> Benchmark:
     """The benchmark with its frames."""
-    return recorded.load("epic_kitchens", _recording(settings), settings, cache, workers)
+    return recorded.load("epic_kitchens", recording(settings), settings, cache, workers)
 
 
 def image_rate(video: str) -> float:
@@ -43,7 +43,7 @@ def image_rate(video: str) -> float:
     return 60.0 if len(video.rpartition("_")[2]) == 2 else 50.0
 
 
-def _recording(settings: EpicKitchensSettings) -> Recording:
+def recording(settings: EpicKitchensSettings) -> Recording:
     if settings.annotations is None:
         raise ValueError(
             "benchmark epic_kitchens needs benchmark.annotations=DIR: the folder with EPIC_100_train.csv, "

@@ -46,12 +46,12 @@ _TEST_SHARE = 0.25  # of the clips of source=validation
 
 def describe(settings: KineticsSettings, cache: Path) -> Benchmark:
     """The benchmark without frames: writes nothing."""
-    return recorded.describe("kinetics", _recording(settings), settings, cache)
+    return recorded.describe("kinetics", recording(settings), settings, cache)
 
 
 def load(settings: KineticsSettings, cache: Path, workers: int) -> Benchmark:
     """The benchmark with its frames."""
-    return recorded.load("kinetics", _recording(settings), settings, cache, workers)
+    return recorded.load("kinetics", recording(settings), settings, cache, workers)
 
 
 def plain_name(label: str) -> str:
@@ -68,7 +68,7 @@ def kinetics_400_classes(merged: bool) -> frozenset[str]:
     return frozenset((RENAMED.get(name, name) if merged else name).lower() for name in names)
 
 
-def _recording(settings: KineticsSettings) -> Recording:
+def recording(settings: KineticsSettings) -> Recording:
     if settings.annotations is None:
         raise ValueError(
             "benchmark kinetics needs benchmark.annotations=DIR: the folder with the CSVs of "

@@ -14,7 +14,7 @@ from benchmarks.cache import FrameCache, staged
 from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
 from benchmarks.settings import RecordedSettings
-from benchmarks.sweep import Wish, prepare
+from benchmarks.sweep import Wish, prepare, prepare_share
 from benchmarks.video_files import VideoFile
 
 
@@ -41,23 +41,31 @@ def describe(name: str, recording: Recording, settings: RecordedSettings, cache:
 
 def load(name: str, recording: Recording, settings: RecordedSettings, cache: Path, workers: int) -> Benchmark:
     """The benchmark with its frames; what the cache lacks is decoded first."""
-    if settings.videos is None:
-        raise ValueError(f"benchmark {name} needs benchmark.videos=DIR, the folder of its videos (or plan=true)")
     table, missing, notes = _clips(recording, settings)
-    wish = Wish(
-        (settings.frames, settings.size, settings.size),
-        candidates=settings.candidates,
-        codec=settings.codec,
-        fit=settings.resize,
-        on_bad=settings.on_bad,
-        missing=missing,
-        patience=settings.patience,
-    )
-    folder = _folder(name, table, settings, missing, cache)
+    folder, wish = _wish(name, table, settings, missing, cache)
     frames = prepare(folder, table, np.arange(len(table)), wish, workers, f"decoding {name}, once, to {folder}")
     if settings.stage is not None:
         frames = staged(frames, Path(settings.stage))
     return _benchmark(name, recording, replace(table, unusable=frames.skipped), settings, frames, notes, frames.bad)
+
+
+def write_share(
+    name: str, recording: Recording, settings: RecordedSettings, cache: Path, workers: int, part: int, parts: int
+) -> None:
+    """Decode the part `part` of `parts` for a later `load`."""
+    table, missing, _ = _clips(recording, settings)
+    folder, wish = _wish(name, table, settings, missing, cache)
+    title = f"decoding {name}, part {part} of {parts}, to {folder}"
+    prepare_share(folder, table, np.arange(len(table)), wish, workers, title, (part, parts))
+
+
+def _wish(name, table, settings, missing, cache) -> tuple[Path, Wish]:
+    """Where the frames of these clips lie, and what they are."""
+    if settings.videos is None:
+        raise ValueError(f"benchmark {name} needs benchmark.videos=DIR, the folder of its videos (or plan=true)")
+    shape = (settings.frames, settings.size, settings.size)
+    how = {name: getattr(settings, name) for name in ("candidates", "codec", "on_bad", "patience")}
+    return _folder(name, table, settings, missing, cache), Wish(shape, fit=settings.resize, missing=missing, **how)
 
 
 def hold_out(groups: Sequence[str], classes: Sequence[str], share: float, purpose: str) -> np.ndarray:

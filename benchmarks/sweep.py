@@ -86,6 +86,18 @@ def prepare(folder: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, work
     return cache
 
 
+def prepare_share(folder: Path, table, rows, wish: Wish, workers: int, title: str, share: tuple[int, int]) -> None:
+    """Write the shards k of n only, with share (k, n), for a later `prepare`; others may write theirs meanwhile."""
+    if folder.is_dir():
+        return
+    work = folder.parent / f"{folder.name}.part"
+    work.mkdir(parents=True, exist_ok=True)
+    making = _Making(work, table, np.asarray(rows), wish)
+    making.todo = [number for number in making.todo if number % share[1] == share[0]]
+    making.check_disk(title)
+    making.sweep(workers, title)
+
+
 class _Making:
     """The shards of a cache in the folder `work`, each with a JSON file that says what is in it once it is complete."""
 

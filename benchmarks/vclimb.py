@@ -34,15 +34,15 @@ _VIDEO = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
 def describe(settings: VClimbSettings, cache: Path) -> Benchmark:
     """The benchmark without frames: writes nothing."""
-    return recorded.describe("vclimb", _recording(settings), settings, cache)
+    return recorded.describe("vclimb", recording(settings), settings, cache)
 
 
 def load(settings: VClimbSettings, cache: Path, workers: int) -> Benchmark:
     """The benchmark with its frames."""
-    return recorded.load("vclimb", _recording(settings), settings, cache, workers)
+    return recorded.load("vclimb", recording(settings), settings, cache, workers)
 
 
-def _recording(settings: VClimbSettings) -> Recording:
+def recording(settings: VClimbSettings) -> Recording:
     name = f"{settings.dataset}_{settings.tasks}tasks"
     if settings.annotations is None:
         raise ValueError(f"benchmark vclimb needs benchmark.annotations=DIR: the folder with {name}.json")

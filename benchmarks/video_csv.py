@@ -25,15 +25,15 @@ SPLITS = {
 
 def describe(settings: VideoCsvSettings, cache: Path) -> Benchmark:
     """The benchmark without frames: writes nothing."""
-    return recorded.describe("video_csv", _recording(settings), settings, cache)
+    return recorded.describe("video_csv", recording(settings), settings, cache)
 
 
 def load(settings: VideoCsvSettings, cache: Path, workers: int) -> Benchmark:
     """The benchmark with its frames."""
-    return recorded.load("video_csv", _recording(settings), settings, cache, workers)
+    return recorded.load("video_csv", recording(settings), settings, cache, workers)
 
 
-def _recording(settings: VideoCsvSettings) -> Recording:
+def recording(settings: VideoCsvSettings) -> Recording:
     if settings.annotations is not None:
         rows, labels = _from_csv(Path(settings.annotations).expanduser())
     elif settings.videos is not None:
