@@ -1,14 +1,20 @@
 """A stream of experiences: which classes come when, as rows of the clip table; no pixels."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import unknown
 from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
+
+if TYPE_CHECKING:
+    from avalanche.benchmarks import CLScenario
+
+    from benchmarks import Reader
 
 SETTINGS = ("scratch", "pretrained")
 
@@ -50,6 +56,15 @@ class Stream:
     @property
     def n_classes(self) -> int:
         return len(self.classes)
+
+    def to_avalanche(self, reader: "Reader", transform: Callable[[Any], Any] | None = None) -> "CLScenario":
+        """This stream as a benchmark of Avalanche, which decodes a clip by `reader` when an item is asked for.
+
+        Items: (clip uint8 tensor [T,H,W,3] or what `transform` makes of it, class id, task label 0).
+        """
+        from benchmarks.avalanche import benchmark  # imports avalanche, which takes a while
+
+        return benchmark(self, reader, transform)
 
 
 def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, setting: str = "scratch") -> Stream:

@@ -40,6 +40,7 @@ def main(words: list[str]) -> int:
         return 0 if words else 2
     check_packages()
     from harness.compose import request  # imports Hydra and torch: not for --help
+    from methods.base import find
 
     try:
         named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("method=")]
@@ -47,6 +48,9 @@ def main(words: list[str]) -> int:
             raise ValueError("method=NAME is missing: which method is to be checked?")
         others = [word for word in words if not word.startswith("method=")]
         runs = request([f"methods=[{','.join(named)}]", *TINY, *others]).runs
+        for config in runs.values():
+            if find(config["method"]["name"]).opaque:
+                raise ValueError(f"method {config['method']['name']} has a loop of its own: the contract is not for it")
     except ValueError as error:
         print(f"harness.check: {error}", file=sys.stderr)
         return 2

@@ -27,7 +27,7 @@ from harness.config import (
     seed_pairs,
     shared_settings,
 )
-from methods.base import METHODS, find, load_plugins
+from methods.base import METHODS, find, load_plugins, transparent
 
 
 @dataclass(frozen=True)
@@ -59,21 +59,42 @@ def request(words: list[str]) -> Request:
 def _long_form(argument: overrides.Argument) -> overrides.Argument:
     """`cram.x` is short for `method.cram.x`."""
     taken = {entry.name for entry in fields(Command)} | set(shared_settings()) | set(GROUPS)
-    if argument.head in METHODS and argument.head not in taken:
+    if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
         return overrides.Argument(f"method.{argument.key}", argument.values)
     return argument
 
 
 def _methods_set(words: list[str]) -> set[str]:
-    return {word.split(".")[1] for word in words if word.startswith("method.") and "." in word.partition("=")[0][7:]}
+    """Names of the methods that settings of their own are given for; avalanche:EWC is set as avalanche.EWC."""
+    keys = [word.partition("=")[0].split(".")[1:] for word in words if word.startswith("method.")]
+    return {":".join(key[:-1]) for key in keys if len(key) > 1}
+
+
+def _own_settings() -> type:
+    """A dataclass of the settings of all methods by name, those of a family (avalanche:...) under its name."""
+    families: dict[str, list[Any]] = {}
+    plain = []
+    for name, cls in METHODS.items():
+        family, colon, member = name.partition(":")
+        of_one = (member or name, cls.Settings, field(default_factory=cls.Settings))
+        (families.setdefault(family, []) if colon else plain).append(of_one)
+    for family, members in families.items():
+        node = make_dataclass(family.title(), members)
+        plain.append((family, node, field(default_factory=node)))
+    return make_dataclass("Method", plain)
+
+
+def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
+    settings = command["method"]
+    for part in name.split(":"):
+        settings = settings[part]
+    return settings
 
 
 def _store_schema() -> None:
     """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
     store = ConfigStore.instance()
-    own = make_dataclass("Method", [(name, cls.Settings, field(default_factory=cls.Settings))
-                                    for name, cls in METHODS.items()])  # fmt: skip
-    parts = {**shared_settings(), "method": own}
+    parts = {**shared_settings(), "method": _own_settings()}
     root = make_dataclass(
         "Settings",
         [(name, part, field(default_factory=part)) for name, part in parts.items()]
@@ -179,7 +200,8 @@ def _configs(
     check_values(Command, command)
     names = _method_names(command["methods"])
     for name in methods_set - set(names):
-        raise ValueError(f"method.{name}.* is set, but '{name}' is not among methods=[{','.join(names)}]")
+        given = f"method.{name.replace(':', '.')}.*"
+        raise ValueError(f"{given} is set, but '{name}' is not among methods=[{','.join(names)}]")
     common = _what_is_learnt(command, chosen) | shared | {
         "profile": chosen["profile"],
         "evaluate": command["evaluate"],
@@ -189,8 +211,9 @@ def _configs(
     pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])
     configs = []
     for name in names:
-        check_values(METHODS[name].Settings, command["method"][name], f"method.{name}.")
-        own = {"name": name, "settings": command["method"][name]}
+        settings = _settings_given(command, name)
+        check_values(METHODS[name].Settings, settings, f"method.{name.replace(':', '.')}.")
+        own = {"name": name, "settings": settings}
         # Runs of the project's own methods stay the same runs, whichever files of the user are given beside them.
         files = plugins if METHODS[name].__module__.startswith("plugin_") else []
         for seed, order_seed in pairs:
@@ -210,8 +233,8 @@ def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[
 
 def _method_names(given: list[str]) -> list[str]:
     if not given:
-        raise ValueError(f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(sorted(METHODS))})")
-    names = [name for word in given for name in (METHODS if word == "all" else [word])]
+        raise ValueError(f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(transparent())})")
+    names = [name for word in given for name in (transparent() if word == "all" else [word])]
     for name in names:
         find(name)
     if len(set(names)) < len(names):

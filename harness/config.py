@@ -73,7 +73,7 @@ class Paths:
 class Command:
     """The settings of the command line that belong to no group of their own."""
 
-    methods: list[str] = option([], "methods to run, by name; [all]: every one there is")
+    methods: list[str] = option([], "methods to run, by name; [all]: every one but those of avalanche")
     label: str | None = option(None, "label to learn, a column of the clip table; default: the protocol's")
     setting: str = option("scratch", "scratch | pretrained (an experience before the stream)")
     replicates: Any = option(None, "3: replicates 0,1,2; [100,101]: these; each sets seed and order_seed; default 1")

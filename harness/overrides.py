@@ -111,7 +111,7 @@ def _unknown(key: str, known: list[str]) -> ValueError:
     if part != "method" or "." not in rest:
         return ValueError(f"unknown setting '{key}'{nearest(key, known)} (see --help)")
     method, _, name = rest.partition(".")
-    own = [each.rpartition(".")[2] for each in known if each.startswith(f"method.{method}.")]
+    own = [each.removeprefix(f"method.{method}.") for each in known if each.startswith(f"method.{method}.")]
     listed = (
         f"its own: {', '.join(own)}" if own else "it has none of its own; those of --help are shared by all methods"
     )

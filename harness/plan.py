@@ -133,6 +133,8 @@ def _steps(group: Group) -> dict[str, int]:
     stream, n = context.stream, context.stream.n_experiences
     parts = [(merged(stream), n)] if method.joint else [(e, 1) for e in stream.train_stream]
     parts = [*([] if stream.pretraining is None else [(stream.pretraining, 1)]), *parts]
+    if method.opaque:
+        return {"classifier": context.spec.classifier.steps * n}
     steps: dict[str, int] = {}
     for number, (part, count) in enumerate(parts):
         experience = CurrentExperience(part, n, context.clips(part), opens_run=number == 0, n_merged=count)

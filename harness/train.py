@@ -23,7 +23,7 @@ from harness.drift import Drift
 from harness.evaluate import Evaluation
 from harness.journal import Journal
 from harness.memory import MemoryMeter, stored_ids
-from methods.base import Phase
+from methods.base import Phase, find
 
 Progress = Callable[[dict[str, Any]], None]
 Stop = Callable[[], bool]
@@ -48,10 +48,11 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
     Once `stop()` is true, the run is saved between two steps and Interrupted is raised.
     """
     torch.set_num_threads(config["execution"]["threads"])
-    if config["execution"]["strict_state"]:
+    opaque = find(config["method"]["name"]).opaque
+    if config["execution"]["strict_state"] and not opaque:
         return run_in_pieces(config, folder, stop)
     with torch.random.fork_rng():
-        return Run(config, folder, progress, stop).to_the_end()
+        return (OpaqueRun if opaque else Run)(config, folder, progress, stop).to_the_end()
 
 
 class Run:
@@ -226,6 +227,39 @@ class Run:
         live = {name: module.state_dict() for name, module in self.method.live().items()}
         checkpoint.end(self.folder / "checkpoint", self.execution["checkpoint"]["keep"], live)
         return content
+
+
+class OpaqueRun(Run):
+    """A method with a training loop of its own: nothing is saved on the way, so a run that is cut off starts again."""
+
+    PHASE = "classifier"
+
+    def next_experience(self) -> None:
+        number = self.position["experience"]
+        experience = self.experiences()[number]
+        steps = self.context.spec.classifier.steps * experience.n_merged
+        self.journal.clock(self.PHASE)
+        self.memory.measure(self.method, experience, self.PHASE, "start")
+
+        def report(log: dict[str, float]) -> None:
+            self.position["step"] += 1
+            where = {"experience": number, "n_experiences": self.stream.n_experiences, "phase": self.PHASE,
+                     "step": self.position["step"], "steps": steps, "loss": log["loss"]}  # fmt: skip
+            self.journal.step(where, int(log["samples"]), log)
+            self.save_if_due(self.execution["checkpoint"]["minutes"])
+
+        with self.precision():
+            self.method.learn(experience, report)
+        self.memory.measure(self.method, experience, self.PHASE, "end")
+        self.journal.add_time()
+        self.end_experience(experience)
+        self.position = {"experience": number + 1, "phase": 0, "step": 0}
+
+    def save(self) -> None:
+        self.saved_at = time.monotonic()
+
+    def resume(self) -> None:
+        self.journal.begin()
 
 
 def merged(stream: Stream) -> Experience:

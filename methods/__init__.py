@@ -2,6 +2,7 @@
 
 from methods import (  # noqa: F401
     all_decoders,
+    avalanche,
     cram,
     current_decoder,
     er,

@@ -18,8 +18,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from methods import avalanche_strategies
 from methods.optimiser import Optimiser
-from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings
+from methods.settings import ClassifierSettings, CompressorSettings, NoSettings, ReplaySettings
 
 METHODS: dict[str, type["Method"]] = {}
 
@@ -86,11 +87,6 @@ class Spec:
         return int(np.prod(self.clip_shape))
 
 
-@dataclass(frozen=True)
-class NoSettings:
-    """For methods that have no settings of their own."""
-
-
 class Method:
     """A continual learner: subclasses give `phases` and `predict`; `state` and `load` if they carry unusual things."""
 
@@ -98,7 +94,7 @@ class Method:
     name: ClassVar[str] = ""
     bound: ClassVar[bool] = False  # an upper bound: no budget, may read the clips of past experiences, never "best"
     joint: ClassVar[bool] = False  # gets all experiences as one, with the steps of all of them (bounds only)
-    opaque: ClassVar[bool] = False  # has a training loop of its own
+    opaque: ClassVar[bool] = False  # has a training loop of its own: gives `learn` in place of `phases`
     # What the harness keeps for itself; everything else on `self` is state.
     NOT_STATE: ClassVar[frozenset[str]] = frozenset({"spec", "settings", "generator", "phase_steps", "scratch"})
 
@@ -111,6 +107,10 @@ class Method:
     def phases(self, experience: Any) -> list[Phase]:
         """The table of phases of one experience; pure, may be called at any time."""
         raise NotImplementedError(f"{type(self).__name__} gives no phases(experience)")
+
+    def learn(self, experience: Any, report: Callable[[dict[str, float]], None]) -> None:
+        """Opaque methods alone: train on one experience, and report each step (`loss`, `samples`)."""
+        raise NotImplementedError(f"{type(self).__name__} gives no learn(experience, report)")
 
     def predict(self, clips: Tensor) -> Tensor:
         """Clips uint8 [B,T,H,W,3] -> logits [B, n_classes]; the harness masks classes not yet seen."""
@@ -207,9 +207,17 @@ def find(name: str) -> type[Method]:
     """The class registered as `name`; ValueError with the nearest name otherwise."""
     if name in METHODS:
         return METHODS[name]
+    family, colon, member = name.partition(":")
+    if colon and family == "avalanche":
+        avalanche_strategies.find(member)  # says why it does not run, or which one was meant
     near = difflib.get_close_matches(name, METHODS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"unknown method '{name}'{hint} (known: {', '.join(sorted(METHODS))})")
+    raise ValueError(f"unknown method '{name}'{hint} (known: {', '.join(transparent())})")
+
+
+def transparent() -> list[str]:
+    """Names of the methods that our own loop trains, which is what methods=[all] means."""
+    return sorted(name for name, cls in METHODS.items() if not cls.opaque)
 
 
 def load_plugins(paths: list[str]) -> list[dict[str, str]]:

@@ -53,3 +53,8 @@ class ReplaySettings:
     share: float = setting(2 / 3, "share of a classifier batch that comes from the buffer")
     compressor_share: float = setting(0.5, "share of a compressor batch that is decoded from the buffer")
     iid: bool = setting(False, "draw each batch from the union of current and stored samples instead of by `share`")
+
+
+@dataclass(frozen=True)
+class NoSettings:
+    """For methods that have no settings of their own."""

@@ -55,6 +55,14 @@ def test_rooms_that_must_be_quick_import_no_torch(room):
     assert run.stdout.strip() == "False"
 
 
+def test_only_the_adapters_import_avalanche():
+    files = [*FILES, *(ROOT / "tests").glob("*.py")]
+    found = {path.relative_to(ROOT).as_posix() for path in files
+             if any(name.partition(".")[0] == "avalanche" for name in imported(path))}  # fmt: skip
+    assert found == {"methods/avalanche.py", "tests/test_avalanche.py",
+                     "benchmarks/avalanche.py", "benchmarks/stream.py"}  # fmt: skip
+
+
 def test_pins_of_uv_and_pip_agree():
     uv = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["uv"]["constraint-dependencies"]
     pip = (ROOT / "constraints.txt").read_text().split()
