@@ -1,49 +1,298 @@
-"""The state of a run between two steps, saved beside and then replaced; loads without running code."""
+"""The state of a run between two steps, as files that are never changed once written; loads without running code.
 
+A checkpoint is a manifest (manifest-V.json: version, run, sources, checksums) that names a state file (state-V.pt) and
+the chunk files of stored rows (NAME-K-vV.bin); a chunk that did not change keeps the file of an earlier version. All is
+fsynced before the manifest that names it is put in place. The two newest manifests stay; what neither names goes.
+"""
+
+import hashlib
+import json
 import os
 import random
+import re
 import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from harness.durable import sync_folder, to_disk, write_through
 
-def save(folder: Path, content: dict[str, Any]) -> None:
-    """Write `folder/state.pt`: tensors and plain values only."""
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = folder / f"state.pt.{os.getpid()}"
-    with open(temporary, "wb") as file:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, folder / "state.pt")
+FORMAT = 2
+KEPT = 2  # manifests
+CHUNKED_FROM = 1 << 16  # bytes of stored rows; fewer are part of the state file
+WRITERS = 2  # threads: one hashes while the other waits for the disk
+NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
+# Of stored rows [N, bytes]: rows of a chunk, and a number for each chunk that is another one after each write to it.
+Changes = tuple[int, np.ndarray]
+Place = tuple[str, str, str]  # of a tensor in what is saved
 
 
-def load(folder: Path) -> dict[str, Any] | None:
-    """The saved state, or None where there is none. ValueError for a file that is not a state of ours."""
-    path = folder / "state.pt"
-    if not path.exists():
+class Damaged(Exception):
+    """A checkpoint that was cut, lost a file, or holds other bytes than were written."""
+
+
+class Checkpoints:
+    """The checkpoints of one run. Damage is told on stderr, and the checkpoint before is taken."""
+
+    def __init__(self, folder: Path, run_id: str, sources: str):
+        self.folder, self.run_id, self.sources = folder, run_id, sources
+        self.version = max((_version(path) for path in self._manifests()), default=0)
+        self.newest: dict[str, Any] = {"files": {}, "chunks": {}}
+        self.saved: dict[str, np.ndarray] = {}  # versions of chunks as of the newest manifest
+        self.bytes_written = 0  # by the last save
+
+    def save(self, content: dict[str, Any], changes: Mapping[Place, Changes]) -> None:
+        """Write tensors and plain values; `changes` says which tensors, by their place in `content`, are stored rows.
+
+        OSError leaves the checkpoints before as they were.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.version, self.bytes_written = self.version + 1, 0
+        changes = {path: each for path, each in changes.items() if _at(content, path).nbytes >= CHUNKED_FROM}
+        files: dict[str, Any] = {}
+        chunks: dict[str, Any] = {}
+        try:
+            for path, each in changes.items():
+                chunks[".".join(path[1:])] = self._save_rows(".".join(path[1:]), _at(content, path), each, files)
+            name = f"state-{self.version:08}.pt"
+            files[name] = self._save_state(name, _without(content, changes))
+            sync_folder(self.folder)
+            manifest = {"format": FORMAT, "version": self.version, "run_id": self.run_id, "sources": self.sources,
+                        "files": files, "chunks": chunks}  # fmt: skip
+            text = json.dumps({**manifest, "sha256": _digest_of(manifest)}, indent=1)
+            write_through(self.folder / f"manifest-{self.version:08}.json", text.encode())
+        except OSError:
+            for path in self.folder.glob(f"*{self.version:08}.*"):
+                path.unlink()
+            raise
+        self.newest = manifest
+        self.saved = {".".join(path[1:]): versions.copy() for path, (_, versions) in changes.items()}
+        self._remove_old()
+
+    def _save_rows(self, name: str, rows: torch.Tensor, changes: Changes, files: dict[str, Any]) -> dict[str, Any]:
+        """Write the chunks that changed, and name all of them in `files`."""
+        before = self.newest["chunks"].get(name, {"names": []})["names"]
+        (size, versions), known, data = changes, self.saved.get(name, ()), rows.numpy()
+
+        def one(k: int) -> tuple[str, dict[str, Any]]:
+            chunk = data[k * size : (k + 1) * size]
+            old = self.newest["files"].get(before[k]) if k < len(before) else None
+            if old is not None and old["bytes"] == chunk.nbytes:
+                if k < len(known) and known[k] == versions[k]:
+                    return before[k], old
+                if old["sha256"] == hashlib.sha256(chunk).hexdigest():
+                    return before[k], old
+            made = f"{name}-{k}-v{self.version:08}.bin"
+            return made, self._write(made, [chunk])
+
+        with ThreadPoolExecutor(WRITERS) as pool:
+            named = list(pool.map(one, range(-(-len(data) // size))))
+        files.update(named)
+        return {"shape": list(data.shape), "rows": size, "names": [made for made, _ in named]}
+
+    def _save_state(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
+        with open(self.folder / name, "wb") as file:
+            hashed = _Hashed(file)
+            torch.save(content, hashed)
+            to_disk(file)
+        self.bytes_written += hashed.bytes
+        return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
+
+    def _write(self, name: str, parts: Iterable[Any]) -> dict[str, Any]:
+        with open(self.folder / name, "wb", buffering=0) as file:
+            hashed = _Hashed(file)
+            for part in parts:
+                hashed.write(part)
+            to_disk(file)
+        self.bytes_written += hashed.bytes
+        return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
+
+    def load(self, force: bool = False) -> dict[str, Any] | None:
+        """The newest checkpoint that can be read; None where there is none, or where other sources made it.
+
+        What other sources saved is put aside; with `force` it is taken. ValueError for a checkpoint that is another
+        run's, or that was made to hold what a checkpoint does not.
+        """
+        for path in sorted(self._manifests(), reverse=True):
+            try:
+                manifest = self._manifest(path)
+                if manifest["sources"] != self.sources and not force:
+                    self._put_aside()
+                    return None
+                content = self._content(manifest)
+            except Damaged as error:
+                _say(f"checkpoint {path.stem.removeprefix('manifest-')} cannot be used ({error}); the one before is")
+                path.unlink()
+                continue
+            self.newest = manifest
+            return content
+        if self.version:
+            _say("no checkpoint can be used: the run starts anew")
         return None
+
+    def _manifests(self) -> list[Path]:
+        return [path for path in self.folder.glob("manifest-*.json") if re.fullmatch(r"manifest-\d{8}", path.stem)]
+
+    def _manifest(self, path: Path) -> dict[str, Any]:
+        """A manifest as it was written, and of this run."""
+        try:
+            manifest = json.loads(path.read_bytes())
+            digest = manifest.pop("sha256")
+        except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+            raise Damaged(f"its manifest is no manifest: {type(error).__name__}") from error
+        if digest != _digest_of(manifest):
+            raise Damaged("its manifest was cut or changed")
+        problem = _problem(manifest)
+        if problem:
+            raise ValueError(f"checkpoint {path} is refused: {problem}; remove the folder to start anew")
+        if manifest["run_id"] != self.run_id:
+            raise ValueError(f"checkpoint {path} is one of run {manifest['run_id']}, not of {self.run_id}; remove it")
+        return manifest
+
+    def _content(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Read and verify every file of a manifest."""
+        state = self.folder / f"state-{manifest['version']:08}.pt"
+        self._verified(state.name, manifest)
+        try:
+            content = torch.load(state, weights_only=True, map_location="cpu")
+        except Exception as error:  # its bytes are those that were written, so they were made to be this
+            what = f"{state} holds what no checkpoint of ours holds ({type(error).__name__})"
+            raise ValueError(f"checkpoint {what}; it is not loaded; remove the folder to start anew") from error
+        for name, chunk in manifest["chunks"].items():
+            rows = np.empty(chunk["shape"], np.uint8)
+            for k, file in enumerate(chunk["names"]):
+                part = rows[k * chunk["rows"] : (k + 1) * chunk["rows"]]
+                self._verified(file, manifest, part)
+            holder, key = name.split(".")
+            content["method"][holder][key] = torch.from_numpy(rows)
+        return content
+
+    def _verified(self, name: str, manifest: dict[str, Any], into: np.ndarray | None = None) -> None:
+        """Read a file (into an array of its size) and compare it with its checksum."""
+        wanted, digest, size = manifest["files"][name], hashlib.sha256(), 0
+        try:
+            with open(self.folder / name, "rb", buffering=0) as file:
+                if into is None:
+                    while part := file.read(1 << 20):
+                        digest.update(part)
+                        size += len(part)
+                else:
+                    size = file.readinto(into.reshape(-1)) or 0
+                    digest.update(into)
+        except OSError as error:
+            raise Damaged(f"{name}: {error.strerror}") from error
+        if size != wanted["bytes"] or digest.hexdigest() != wanted["sha256"]:
+            raise Damaged(f"{name} was cut or changed")
+
+    def _put_aside(self) -> None:
+        aside = self.folder.with_name("checkpoint-of-other-sources")
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(self.folder, aside)
+        self.version = 0
+        _say(f"the checkpoint was made by other sources: the run starts anew ({aside.name}/ keeps it until it is done; "
+             "checkpoint.resume=force goes on from it)")  # fmt: skip
+
+    def _remove_old(self) -> None:
+        """Keep the two newest manifests and what they name."""
+        manifests = sorted(self._manifests(), reverse=True)
+        keep = {path.name for path in manifests[:KEPT]}
+        for path in manifests[:KEPT]:
+            keep |= json.loads(path.read_bytes())["files"].keys()
+        for path in self.folder.iterdir():
+            if path.name not in keep:
+                path.unlink()
+
+    def end(self, keep: str, live: dict[str, Any]) -> None:
+        """What stays when the record is written: none, the live weights (live.pt), or all."""
+        shutil.rmtree(self.folder.with_name("checkpoint-of-other-sources"), ignore_errors=True)
+        if keep == "all" or not self.folder.exists():
+            return
+        if keep == "none":
+            shutil.rmtree(self.folder)
+            return
+        beside = self.folder / "live.pt.new"
+        with open(beside, "wb") as file:
+            torch.save(live, file)
+            to_disk(file)
+        os.replace(beside, self.folder / "live.pt")
+        for path in self.folder.iterdir():
+            if path.name != "live.pt":
+                path.unlink()
+
+
+class _Hashed:
+    """A file to write to that counts and hashes what goes through."""
+
+    def __init__(self, file: Any):
+        self.file, self.digest, self.bytes = file, hashlib.sha256(), 0
+
+    def write(self, data: Any) -> int:
+        view = memoryview(data).cast("B")
+        self.digest.update(view)
+        written = 0
+        while written < len(view):  # an unbuffered file may take less than all of it
+            written += self.file.write(view[written:])
+        self.bytes += written
+        return written
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _problem(manifest: dict[str, Any]) -> str | None:
+    """Why a manifest with a right checksum is none that we write."""
+    if manifest.get("format") != FORMAT:
+        return f"format {manifest.get('format')!r}, this harness reads {FORMAT}"
     try:
-        content = torch.load(path, weights_only=True, map_location="cpu")
-        content["position"], content["method"]
-    except Exception as error:
-        what = f"checkpoint {path} cannot be read ({type(error).__name__})"
-        raise ValueError(f"{what}; remove it to start anew") from error
+        names = [*manifest["files"], *(name for chunk in manifest["chunks"].values() for name in chunk["names"])]
+        sizes = [entry["bytes"] for entry in manifest["files"].values()]
+        state = f"state-{manifest['version']:08}.pt"
+        for chunk in manifest["chunks"].values():
+            n, width = chunk["shape"]
+            parts = [manifest["files"][name]["bytes"] for name in chunk["names"]]
+            if sum(parts) != n * width or any(part != chunk["rows"] * width for part in parts[:-1]):
+                return "its chunks do not make up the rows that it names"
+        if not all(isinstance(name, str) and NAME.fullmatch(name) for name in names):
+            return "it names files outside its folder"
+        if state not in names or not all(type(size) is int and size >= 0 for size in sizes):
+            return "it does not describe its files"
+        if not all(len(name.split(".")) == 2 for name in manifest["chunks"]):
+            return "its rows have no place in a state"
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return f"its entries are not those of a checkpoint ({type(error).__name__}: {error})"
+    return None
+
+
+def _version(path: Path) -> int:
+    return int(path.stem.removeprefix("manifest-"))
+
+
+def _digest_of(manifest: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
+
+
+def _at(content: Mapping[str, Any], path: Iterable[str]) -> Any:
+    for key in path:
+        content = content[key]
     return content
 
 
-def end(folder: Path, keep: str, live: dict[str, Any]) -> None:
-    """What stays when the record is written: none, the live weights (live.pt), or all."""
-    if keep == "all" or not folder.exists():
-        return
-    if keep == "live":
-        torch.save(live, folder / "live.pt")
-        (folder / "state.pt").unlink(missing_ok=True)
-    else:
-        shutil.rmtree(folder)
+def _without(content: dict[str, Any], paths: Iterable[Place]) -> dict[str, Any]:
+    """The same content with None for the tensors at some paths; what is given stays as it is."""
+    for first, second, third in paths:
+        outer = dict(content[first])
+        outer[second] = {**outer[second], third: None}
+        content = {**content, first: outer}
+    return content
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
 
 
 def global_generators() -> dict[str, Any]:
@@ -51,6 +300,7 @@ def global_generators() -> dict[str, Any]:
     name, keys, *rest = np.random.get_state()
     return {
         "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
         "numpy": [name, torch.from_numpy(keys.copy()), *rest],
         "python": random.getstate(),
     }
@@ -58,6 +308,8 @@ def global_generators() -> dict[str, Any]:
 
 def set_global_generators(states: dict[str, Any]) -> None:
     torch.set_rng_state(states["torch"])
+    if states["cuda"] and torch.cuda.device_count() == len(states["cuda"]):
+        torch.cuda.set_rng_state_all(states["cuda"])
     name, keys, *rest = states["numpy"]
     np.random.set_state((name, keys.numpy(), *rest))
     version, internal, gauss = states["python"]

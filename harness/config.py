@@ -53,6 +53,18 @@ class Checkpoint:
 
     minutes: float = option(10.0, "minutes between two checkpoints (fractions allowed)", above=0)
     keep: str = option("live", "none | live | all: what stays of it when the run is done (live: the weights)")
+    resume: str = option(
+        "same", "same | force: go on from what the same sources saved, or from any (recorded)"
+    )
+
+
+@dataclass
+class Lock:
+    """How runs are kept from being carried out twice at a time."""
+
+    stale_minutes: float = option(
+        5.0, "minutes without a sign of life after which a run is taken over", above=0
+    )
 
 
 @dataclass
@@ -94,6 +106,7 @@ class Command:
     strict_state: bool = option(False, "stop at each boundary and go on in a new process from the saved state")
     memory: Memory = option(Memory, "")
     checkpoint: Checkpoint = option(Checkpoint, "")
+    lock: Lock = option(Lock, "")
     log: Log = option(Log, "")
     paths: Paths = option(Paths, "")
     slurm: Slurm = option(Slurm, "")
@@ -108,8 +121,8 @@ GROUPS = {
 }
 
 # Which parts of a run say where and how it is carried out, not what comes out.
-EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "loader_workers", "log",
-             "paths", "strict_state", "slurm")  # fmt: skip
+EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "loader_workers", "lock",
+             "log", "paths", "strict_state", "slurm")  # fmt: skip
 
 
 def shared_settings() -> dict[str, type]:

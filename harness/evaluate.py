@@ -4,6 +4,7 @@ The score of an item is the mean of the logits of its clips: one mean serves wha
 """
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,27 +35,36 @@ class Evaluation:
         shape = (len(items), len(self.task))
         self.prediction = np.full(shape, -1, np.int16)
         self.prediction_within_task = np.full(shape, -1, np.int16)
+        self.total = torch.zeros(0, stream.n_classes)
 
-    def measure(self, method: Method, after: int) -> None:
-        """Predict the items of all tasks seen after experience `after`."""
+    def measure(self, method: Method, after: int, done: int = 0) -> Iterator[tuple[int, int]]:
+        """Predict the items of all tasks seen after experience `after`, part by part: (parts done, all parts).
+
+        A run that was stopped in between goes on behind the parts that are `done`.
+        """
         seen = torch.tensor(self.stream.train_stream[after].classes_seen_so_far)
-        for j in range(after + 1):
-            own = torch.tensor(self.items[j].classes_in_this_experience)
-            score = self.scores(method, j)
-            self.prediction[after, self.task == j] = seen[score[:, seen].argmax(-1)].numpy()
-            self.prediction_within_task[after, self.task == j] = own[score[:, own].argmax(-1)].numpy()
+        parts = [(j, part) for j in range(after + 1) for part in torch.arange(len(self.places[j])).split(BATCH)]
+        for k in range(done, len(parts)):
+            task, clips = parts[k]
+            self._add(method, task, clips)
+            if k + 1 == len(parts) or parts[k + 1][0] != task:
+                own, mine = torch.tensor(self.items[task].classes_in_this_experience), self.task == task
+                n_clips = torch.bincount(torch.from_numpy(self.places[task]), minlength=len(self.total))
+                score = self.total / n_clips[:, None]
+                self.prediction[after, mine] = seen[score[:, seen].argmax(-1)].numpy()
+                self.prediction_within_task[after, mine] = own[score[:, own].argmax(-1)].numpy()
+            yield k + 1, len(parts)
 
-    def scores(self, method: Method, task: int) -> torch.Tensor:
-        """The score of each item of a task: [items, n_classes]."""
+    def _add(self, method: Method, task: int, clips: torch.Tensor) -> None:
+        """Add the logits of some clips of a task to `total`, the sums [items, n_classes] of the task under way."""
         part, places = self.items[task], torch.from_numpy(self.places[task])
-        source = ClipSource(self.reader, part.indices, part.targets, {}, self.device)
-        total = torch.zeros(int((self.task == task).sum()), self.stream.n_classes)
-        for clips in torch.arange(len(places)).split(BATCH):
-            if len(clips):
-                logits = method.predict(source.take(clips.numpy()).clips).float().cpu()
-                self.check(method, logits, len(clips))
-                total.index_add_(0, places[clips], logits)
-        return total / torch.bincount(places, minlength=len(total))[:, None]
+        if len(clips) == 0 or clips[0] == 0:  # the task's first part
+            self.total = torch.zeros(int((self.task == task).sum()), self.stream.n_classes)
+        if len(clips):
+            source = ClipSource(self.reader, part.indices, part.targets, {}, self.device)
+            logits = method.predict(source.take(clips.numpy()).clips).float().cpu()
+            self.check(method, logits, len(clips))
+            self.total.index_add_(0, places[clips], logits)
 
     def check(self, method: Method, logits: torch.Tensor, n: int) -> None:
         """ValueError for logits of another shape, FloatingPointError for nan."""
@@ -68,9 +78,10 @@ class Evaluation:
 
     def state(self) -> dict[str, Any]:
         arrays = {"prediction": self.prediction, "prediction_within_task": self.prediction_within_task}
-        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+        return {"total": self.total, **{name: torch.from_numpy(array) for name, array in arrays.items()}}
 
     def load(self, state: dict[str, Any]) -> None:
+        self.total = state["total"]
         self.prediction = state["prediction"].numpy()
         self.prediction_within_task = state["prediction_within_task"].numpy()
 

@@ -6,7 +6,6 @@ returns the ids of runs that something else goes on with after the command (none
 
 import contextlib
 import faulthandler
-import fcntl
 import importlib
 import json
 import multiprocessing
@@ -17,18 +16,18 @@ import sys
 import time
 import traceback
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from harness.config import nearest
+from harness.config import PRELOAD, nearest
+from harness.lock import STALE_MINUTES, Lost, described, read, taken
 from harness.progress import Display
 from harness.record import write_json
+from harness.stop import Interrupted, Stop, stopped_by_signals
 
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
-# Imported once for all runs; torch would import _dynamo (seconds of work) in each when its first optimiser is made.
-PRELOAD = ["harness.train", "torch._dynamo", "benchmarks.moving_digits", "jsonschema"]
 # Between asking a run to stop and killing it; Slurm warns a job 90 s before its end.
 GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
 Launcher = Callable[[list[Path], dict[str, Any]], list[str]]
@@ -57,28 +56,39 @@ def write_status(folder: Path, **changes: Any) -> dict[str, Any]:
     return status
 
 
-@contextlib.contextmanager
-def taken(folder: Path) -> Iterator[bool]:
-    """Hold a run's folder against other commands; yields False where another one holds it."""
-    with open(folder / ".lock", "w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-            return
-        yield True
+def note(folder: Path, **changes: Any) -> None:
+    """The same where it is no reason to fail that it cannot be written: a full disk may have room the next time."""
+    try:
+        write_status(folder, **changes)
+    except OSError as error:
+        print(f"{folder / 'status.json'} cannot be written: {error}", file=sys.stderr)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """config.json of a run folder; ValueError where it is no config of a run."""
+    file = folder / "config.json"
+    try:
+        config = json.loads(file.read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{file} cannot be read: {error}") from error
+    parts = ("benchmark", "method", "compressor", "classifier", "replay", "memory", "execution")
+    if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in parts):
+        raise ValueError(f"{file} is no config of a run; ask for the run again")
+    return config
 
 
 class Reporter:
     """The progress callback of one run: status.json now and then, and the display more often."""
 
-    def __init__(self, folder: Path, show: Callable[[dict[str, Any]], None]):
-        self.folder, self.show = folder, show
+    def __init__(self, folder: Path, show: Callable[[dict[str, Any]], None], check: Callable[[], None]):
+        """`check` raises where the run is not ours any more."""
+        self.folder, self.show, self.check = folder, show, check
         self.shown = self.written = 0.0
         self.place: tuple[int, str] | None = None
         self.first: int | None = None  # the experience that this process began with
 
     def __call__(self, position: dict[str, Any]) -> None:
+        self.check()
         now, place = time.monotonic(), (position["experience"], position["phase"])
         if place != self.place or now - self.shown >= SEND_SECONDS:
             self.shown = now
@@ -87,38 +97,58 @@ class Reporter:
             self.written = now
             self.first = position["experience"] if self.first is None else self.first
             kept = {key: position[key] for key in ("experience", "n_experiences", "phase", "step", "steps")}
-            write_status(self.folder, position={**kept, "first": self.first})
+            note(self.folder, position={**kept, "first": self.first})
         self.place = place
 
 
 def execute(
-    folder: Path, show: Callable[[dict[str, Any]], None], stop: Callable[[], bool] = lambda: False
-) -> Exception | None:
+    folder: Path, show: Callable[[dict[str, Any]], None], stop: Stop | None = None
+) -> Exception | Interrupted | None:
     """Carry out one run in this process and keep its status.json; what makes it fail is returned, its trace logged.
 
-    Once `stop()` is true, the run is saved between two steps and is then preempted.
+    Once `stop` is asked, the run is saved between two steps and is then preempted.
     """
+    try:
+        config = read_config(folder)
+        minutes = config["execution"].get("lock", {}).get("stale_minutes", STALE_MINUTES)
+    except ValueError as error:
+        note(folder, state="failed", reason=str(error))
+        return error
+    with taken(folder, minutes) as lock:
+        if lock is None:
+            print(f"{folder.name} is left to {described(read(folder / 'lock'))}", file=sys.stderr)
+            return None
+        with lock.beating():
+            return _carry_out(config, folder, Reporter(folder, show, lock.check), stop)
+
+
+def _carry_out(
+    config: dict[str, Any], folder: Path, reporter: "Reporter", stop: Stop | None
+) -> Exception | Interrupted | None:
     from harness import train
 
-    with taken(folder) as mine:
-        if not mine:
-            return None  # another command is carrying it out
-        before = read_status(folder)
-        restarts = before["restarts"] + (before["started"] is not None)
-        write_status(folder, state="running", reason=None, pid=os.getpid(), host=socket.gethostname(),
-                     started=time.time(), restarts=restarts)  # fmt: skip
-        try:
-            train.run(json.loads((folder / "config.json").read_text()), folder, Reporter(folder, show), stop)
-        except train.Interrupted as error:
-            write_status(folder, state="preempted", reason=f"{error}; it is saved and can go on")
-            return error
-        except Exception as error:
-            with open(folder / "log.txt", "a") as log:
-                traceback.print_exception(error, file=log)
-            write_status(folder, state="failed", reason=reason_of(error))
-            return error
-        write_status(folder, state="done", reason=None)
-        return None
+    before = read_status(folder)
+    restarts = before["restarts"] + (before["started"] is not None)
+    note(folder, state="running", reason=None, pid=os.getpid(), host=socket.gethostname(), started=time.time(),
+         restarts=restarts)  # fmt: skip
+    try:
+        train.run(config, folder, reporter, stop)
+    except Interrupted as error:
+        note(folder, state="preempted", reason=f"{error}; it is saved and can go on")
+        return error
+    except KeyboardInterrupt:
+        note(folder, state="preempted", reason="stopped by Ctrl-C; the same command continues it")
+        raise
+    except Lost as error:
+        print(f"{folder.name}: {error}", file=sys.stderr)
+        return error
+    except Exception as error:
+        with contextlib.suppress(OSError), open(folder / "log.txt", "a") as log:
+            traceback.print_exception(error, file=log)
+        note(folder, state="failed", reason=reason_of(error))
+        return error
+    note(folder, state="done", reason=None)
+    return None
 
 
 def reason_of(error: Exception) -> str:
@@ -211,18 +241,11 @@ def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
             pipe.send(position)
         except OSError:
             # Nobody is there to stop this run any more.
-            write_status(folder, state="preempted", reason="the command that started the run is gone")
+            note(folder, state="preempted", reason="the command that started the run is gone")
             os._exit(1)
 
-    execute(folder, show, asked_to_stop())
-
-
-def asked_to_stop() -> Callable[[], bool]:
-    """From now on SIGTERM and SIGUSR2 do not end this process; whether one has come is what the result tells."""
-    come: list[int] = []
-    for number in (signal.SIGTERM, signal.SIGUSR2):
-        signal.signal(number, lambda number, frame: come.append(number))
-    return lambda: bool(come)
+    if execute(folder, show, Stop().listen()) is not None:
+        sys.exit(os.EX_TEMPFAIL)
 
 
 def _outcome(process: Any, folder: Path) -> dict[str, Any]:
@@ -235,7 +258,8 @@ def _outcome(process: Any, folder: Path) -> dict[str, Any]:
         reason = f"killed by signal {-code} ({signal.strsignal(-code)})"
     else:
         reason = f"its process ended with exit code {code} before the run was done"
-    return write_status(folder, state="failed", reason=reason)
+    note(folder, state="failed", reason=reason)
+    return status | {"state": "failed", "reason": reason}
 
 
 def _stop(active: list[tuple[Any, Path]], grace: float) -> None:
@@ -248,25 +272,7 @@ def _stop(active: list[tuple[Any, Path]], grace: float) -> None:
             process.kill()
             process.join()
         if read_status(folder)["state"] in ("queued", "running"):
-            write_status(folder, state="preempted", reason="stopped before it was done; the same command continues it")
-
-
-@contextlib.contextmanager
-def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM, SIGHUP and SIGUSR2 end the command as Ctrl-C does, so that no run outlives it."""
-    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
-
-    def interrupt(number: int, frame: Any) -> None:
-        for each in numbers:  # a second one must not disturb the saving
-            signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt
-
-    before = {number: signal.signal(number, interrupt) for number in numbers}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+            note(folder, state="preempted", reason="stopped before it was done; the same command continues it")
 
 
 def names_of(folders: list[Path]) -> dict[str, str]:

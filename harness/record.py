@@ -13,18 +13,29 @@ from typing import Any
 
 import torch
 
+from harness.durable import write_through
 from results.schema import validate
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("harness", "methods", "benchmarks")  # what decides a result; not how it is shown
+DIFF_LONGEST = 100_000  # characters that a record keeps of what was not committed
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "decord", "avalanche-lib", "submitit", "hydra-core")
 
 
 def write_json(path: Path, content: Any) -> None:
     """Write beside, then replace: a reader never sees half a file."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n")
-    os.replace(temporary, path)
+    try:
+        temporary.write_text(text_of(content))
+        os.replace(temporary, path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def text_of(content: Any) -> str:
+    """How JSON files are written; the last bytes say that none are missing."""
+    return json.dumps(content, indent=1, allow_nan=False) + "\n"
 
 
 @cache
@@ -47,6 +58,16 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit, "dirty": None if status is None else bool(status)}
 
 
+@cache
+def uncommitted() -> str | None:
+    """How the sources differ from their commit, as `git diff` says it; None where they do not, or nobody knows."""
+    saved = ROOT / "uncommitted.diff"
+    text = saved.read_text(errors="replace") if saved.exists() else _git("diff", "HEAD", "--", *ROOMS)
+    if not text:
+        return None
+    return text if len(text) <= DIFF_LONGEST else f"{text[:DIFF_LONGEST]}\n... and {len(text) - DIFF_LONGEST} more"
+
+
 def _git(*arguments: str) -> str | None:
     try:
         run = subprocess.run(("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, timeout=20)
@@ -66,7 +87,7 @@ def circumstance(config: dict[str, Any], device: str, restarts: int, seconds: di
     name = torch.cuda.get_device_name() if device.startswith("cuda") else platform.machine()
     return {
         "seconds": seconds,
-        "git": git_state(),
+        "git": {**git_state(), "diff": uncommitted()},
         "versions": versions,
         "device": f"{device} ({name})",
         "precision_used": config["precision"],
@@ -85,7 +106,7 @@ def peak_process_bytes() -> int:
 def write(folder: Path, record: dict[str, Any]) -> None:
     """Validate by results/record.schema.json and write record.json; a run is done once it is there."""
     validate(record)
-    write_json(folder / "record.json", record)
+    write_through(folder / "record.json", text_of(record).encode())
 
 
 CIRCUMSTANCE = ("seconds", "git", "versions", "device", "precision_used", "deterministic", "restarts", "execution")

@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 from harness import launch
+from harness.stop import stopped_by_signals
 
 INTERRUPTED = os.EX_TEMPFAIL
 
@@ -19,7 +20,7 @@ def main(words: list[str] | None = None) -> int:
     todo = [folder for folder in folders if not (folder / "record.json").exists()]
     if not todo:
         return 0
-    with launch.stopped_by_signals():
+    with stopped_by_signals():
         try:
             launch.in_job(todo, json.loads((todo[0] / "config.json").read_text())["execution"])
         except KeyboardInterrupt:

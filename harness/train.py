@@ -15,38 +15,31 @@ import numpy as np
 import torch
 
 from benchmarks.stream import Experience, Stream
-from harness import checkpoint, record
-from harness.config import PRELOAD
+from harness import checkpoint, durable, record
+from harness.config import PRELOAD, run_id
 from harness.context import Context
 from harness.data import CurrentExperience, Plan, batches
 from harness.drift import Drift
 from harness.evaluate import Evaluation
 from harness.journal import Journal
 from harness.memory import MemoryMeter, stored_ids
+from harness.stop import Interrupted, Stop
 from methods.base import Phase, find
 
 Progress = Callable[[dict[str, Any]], None]
-Stop = Callable[[], bool]
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; its state is saved, and the same run continues from there."""
+EVALUATE = -1  # the place of evaluation among the phases of an experience
 
 
 def silent(position: dict[str, Any]) -> None:
     """Tell nobody."""
 
 
-def never() -> bool:
-    """Nobody asks the run to stop."""
-    return False
-
-
-def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop = never) -> dict[str, Any]:
+def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None) -> dict[str, Any]:
     """Carry out or continue one run in its folder and return its record. Raises what made it fail.
 
     Once `stop()` is true, the run is saved between two steps and Interrupted is raised.
     """
+    stop = stop or Stop()
     torch.set_num_threads(config["execution"]["threads"])
     opaque = find(config["method"]["name"]).opaque
     if config["execution"]["strict_state"] and not opaque:
@@ -60,13 +53,14 @@ class Run:
 
     METERS = ("evaluation", "memory", "drift", "journal")
 
-    def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop = never):
-        self.config, self.folder, self.stop = config, folder, stop
+    def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
+        self.config, self.folder, self.stop = config, folder, stop or Stop()
         self.execution, seed = config["execution"], config["seed"]
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
-        self.context = context = Context(config)
+        with self.stop.at_once():  # videos may have to be made
+            self.context = context = Context(config)
         self.stream, self.method = context.stream, context.method()
         self.evaluation = Evaluation(context.stream, context.items(), context.reader, context.device, context.table)
         self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
@@ -74,7 +68,20 @@ class Run:
         self.journal = Journal(folder, self.execution["log"]["every"], progress)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.saved_at = time.monotonic()
+        record.git_state(), record.uncommitted()  # as they are now, not at the end
+        self.sources = [record.sources_hash()]
+        self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", self.own_id(), self.sources[0])
         self.resume()
+
+    def own_id(self) -> str:
+        """The run id that config and clip table make; ValueError where the folder is another run's."""
+        made = run_id(self.config, self.context.table.hash)
+        if (self.folder / "config.json").exists() and self.folder.name != made:
+            raise ValueError(
+                f"{self.folder / 'config.json'} asks for run {made}, not for the run of its folder: "
+                "it, or the annotations, were changed; ask for the run again"
+            )
+        return made
 
     def to_the_end(self) -> dict[str, Any]:
         while self.position["experience"] < len(self.experiences()):
@@ -84,12 +91,16 @@ class Run:
     def next_experience(self) -> None:
         number = self.position["experience"]
         experience = self.experiences()[number]
-        phases = self.method.phases(experience)
-        for k in range(self.position["phase"], len(phases)):
-            self.position["phase"] = k
-            self.one_phase(experience, phases[k])
-            self.position["step"] = 0
-        self.end_experience(experience)
+        if self.position["phase"] != EVALUATE:
+            phases = self.method.phases(experience)
+            for k in range(self.position["phase"], len(phases)):
+                self.position["phase"] = k
+                self.one_phase(experience, phases[k])
+                self.position["step"] = 0
+            self.end_experience(experience)
+            self.position["phase"] = EVALUATE
+        if not experience.is_pretraining:
+            self.evaluate(experience.current_experience)
         self.position = {"experience": number + 1, "phase": 0, "step": 0}
         self.save_if_due(minutes=0)
 
@@ -120,7 +131,7 @@ class Run:
             self.measure_drift(experience, "before")
 
     def end_experience(self, experience: CurrentExperience) -> None:
-        """Scratch and clips go; then memory, drift and accuracy are measured."""
+        """Scratch and clips go; then memory and drift are measured."""
         for name in self.method.scratch:
             getattr(self.method, name).clear()
         if experience.is_pretraining:
@@ -131,18 +142,23 @@ class Run:
                 )
             self.method.end_pretraining()
         experience.close()
-        memory = self.memory.measure(self.method, experience, None, "boundary")
-        if experience.is_pretraining:
-            return
-        self.measure_drift(experience, "after")
+        self.memory.measure(self.method, experience, None, "boundary")
+        if not experience.is_pretraining:
+            self.measure_drift(experience, "after")
+
+    def evaluate(self, i: int) -> None:
+        """Accuracy after experience `i`, a part of the items a step; a line of what was measured."""
         self.journal.clock("evaluate")
-        i = experience.current_experience
-        self.evaluation.measure(self.method, i)
+        for done, parts in self.evaluation.measure(self.method, i, self.position["step"]):
+            self.position["step"] = done
+            self.journal.progress({"experience": i, "n_experiences": self.stream.n_experiences, "phase": "evaluate",
+                                   "step": done, "steps": parts, "loss": None})  # fmt: skip
+            self.save_if_due(self.execution["checkpoint"]["minutes"])
         self.journal.add_time()
         fields = self.evaluation.fields()
         self.journal.experience({
-            "experience": i, "accuracy": fields["accuracy"][i], "counts": fields["counts"][i], "memory": memory,
-            "drift": {name: series[i] for name, series in self.drift.series.items()},
+            "experience": i, "accuracy": fields["accuracy"][i], "counts": fields["counts"][i],
+            "memory": self.memory.rows[-1], "drift": {name: series[i] for name, series in self.drift.series.items()},
         })  # fmt: skip
 
     def measure_drift(self, experience: CurrentExperience, at: str) -> None:
@@ -187,27 +203,39 @@ class Run:
 
     def save(self) -> None:
         """Save everything a new process needs to go on from here, between two steps."""
+        state = self.method.state()
         content = {
             "position": self.position,
-            "method": self.method.state(),
+            "method": state,
             "generator": self.method.generator.get_state(),
             "global": checkpoint.global_generators(),
+            "sources": self.sources,
             **{name: getattr(self, name).state() for name in self.METERS},
         }
-        checkpoint.save(self.folder / "checkpoint", content)
+        stores = {
+            name: store for name, store in vars(self.method).items() if name in state and hasattr(store, "changes")
+        }
+        changes = {("method", name, key): change for name, store in stores.items()
+                   for key, change in store.changes().items()}  # fmt: skip
+        self.checkpoints.save(content, changes)
         self.saved_at = time.monotonic()
 
     def resume(self) -> None:
-        saved = checkpoint.load(self.folder / "checkpoint")
+        saved = self.checkpoints.load(force=self.execution["checkpoint"].get("resume") == "force")
         if saved is None:
             self.journal.begin()
             return
-        self.method.load(saved["method"])
-        self.method.generator.set_state(saved["generator"])
-        checkpoint.set_global_generators(saved["global"])
-        self.position = saved["position"]
-        for name in self.METERS:
-            getattr(self, name).load(saved[name])
+        try:
+            self.method.load(saved["method"])
+            self.method.generator.set_state(saved["generator"])
+            checkpoint.set_global_generators(saved["global"])
+            self.position = {name: int(saved["position"][name]) for name in ("experience", "phase", "step")}
+            self.sources = list(dict.fromkeys([*saved["sources"], *self.sources]))
+            for name in self.METERS:
+                getattr(self, name).load(saved[name])
+        except (KeyError, IndexError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            what = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ValueError(f"the checkpoint in {self.folder / 'checkpoint'} does not fit this run: {what}") from error
 
     def finish(self) -> dict[str, Any]:
         """Write predictions.npz and record.json; of the checkpoint stays what `checkpoint.keep` says."""
@@ -223,9 +251,12 @@ class Run:
             "drift": self.drift.series, "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
+        if len(self.sources) > 1:  # checkpoint.resume=force
+            content["earlier_sources"] = self.sources[:-1]
+        durable.settle(self.folder / "predictions.npz")
         record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
-        checkpoint.end(self.folder / "checkpoint", self.execution["checkpoint"]["keep"], live)
+        self.checkpoints.end(self.execution["checkpoint"]["keep"], live)
         return content
 
 
@@ -253,6 +284,9 @@ class OpaqueRun(Run):
         self.memory.measure(self.method, experience, self.PHASE, "end")
         self.journal.add_time()
         self.end_experience(experience)
+        self.position = {"experience": number, "phase": EVALUATE, "step": 0}
+        if not experience.is_pretraining:
+            self.evaluate(experience.current_experience)
         self.position = {"experience": number + 1, "phase": 0, "step": 0}
 
     def save(self) -> None:

@@ -1,5 +1,6 @@
 """The rehearsal buffer: preallocated packed rows, counted in bytes, filled by a class-balanced reservoir."""
 
+import itertools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,8 @@ from methods.base import Batch, Spec
 
 LABEL_BYTES = 8  # int32 label and int32 sample id of a stored clip
 PACK_ROWS = 4096  # rows packed at a time: bounds the scratch memory of odd bit widths
+CHUNK_BYTES = 1 << 24  # rows that a checkpoint keeps in one file
+WRITES = itertools.count(1)  # one number for each write to any store of this process
 
 
 def pack(indices: np.ndarray, bits: int) -> np.ndarray:
@@ -61,7 +64,8 @@ class CodeRows:
 class Store:
     """`capacity` preallocated rows with labels and sample ids; a source of phases, in memory of the CPU.
 
-    Only the filled part is state: memory that was reserved but never written holds nothing.
+    Only the filled part is state: memory that was reserved but never written holds nothing. `data` is for reading:
+    what is written goes through `write` and `append`, which note it, so that a checkpoint saves only what changed.
     """
 
     def __init__(self, rows: RawRows | CodeRows, capacity: int, device: str = "cpu"):
@@ -69,7 +73,11 @@ class Store:
         self._allocate()
 
     def _allocate(self) -> None:
-        self.data = np.empty((self.capacity, self.rows.row_bytes), np.uint8)
+        self._data = np.empty((self.capacity, self.rows.row_bytes), np.uint8)
+        self.data = self._data.view()
+        self.data.flags.writeable = False
+        self.chunk_rows = max(CHUNK_BYTES // self.rows.row_bytes, 1)
+        self.versions = np.full(-(-self.capacity // self.chunk_rows), next(WRITES))  # of each chunk of rows
         self.target = np.empty(self.capacity, np.int32)
         self.sample_id = np.empty(self.capacity, np.int32)
 
@@ -88,7 +96,11 @@ class Store:
 
     def write(self, slots: np.ndarray, items: Tensor) -> None:
         """Overwrite the contents of slots in place; labels and ids stay."""
-        self.data[slots] = self.rows.to_rows(items)
+        self._write_rows(slots, self.rows.to_rows(items))
+
+    def _write_rows(self, slots: np.ndarray, rows: np.ndarray) -> None:
+        self._data[slots] = rows
+        self.versions[np.asarray(slots) // self.chunk_rows] = next(WRITES)
 
     def append(self, batch: Batch, items: Tensor) -> None:
         """Store items behind the filled part. ValueError where they do not fit."""
@@ -99,7 +111,7 @@ class Store:
         self.count += n
 
     def _put(self, slots: np.ndarray, batch: Batch, rows: np.ndarray) -> None:
-        self.data[slots] = rows
+        self._write_rows(slots, rows)
         self.target[slots] = batch.target.cpu().numpy()
         self.sample_id[slots] = batch.sample_id.cpu().numpy()
 
@@ -115,15 +127,19 @@ class Store:
 
     def state(self) -> dict[str, Any]:
         n = self.count
-        arrays = {"data": self.data[:n], "target": self.target[:n], "sample_id": self.sample_id[:n]}
+        arrays = {"data": self._data[:n], "target": self.target[:n], "sample_id": self.sample_id[:n]}
         return {k: torch.from_numpy(v) for k, v in arrays.items()}
 
     def load(self, state: dict[str, Any]) -> None:
         self.count = len(state["target"])
         self.capacity = max(self.capacity, self.count)
         self._allocate()
-        for name in ("data", "target", "sample_id"):
-            getattr(self, name)[: self.count] = state[name].numpy()
+        for name in ("_data", "target", "sample_id"):
+            getattr(self, name)[: self.count] = state[name.removeprefix("_")].numpy()
+
+    def changes(self) -> dict[str, tuple[int, np.ndarray]]:
+        """Entry of the state -> rows of a chunk, and a number for each chunk that is another one after each write."""
+        return {"data": (self.chunk_rows, self.versions[: -(-self.count // self.chunk_rows)])}
 
 
 def reservoir_slot(stored: np.ndarray, seen: dict[int, int], target: int, draw: Callable[[int], int]) -> int:

@@ -1,0 +1,64 @@
+"""Signals: how a run, and a command that carries out runs, is asked to stop."""
+
+import contextlib
+import signal
+from collections.abc import Iterator
+from typing import Any
+
+
+class Interrupted(BaseException):
+    """The run was asked to stop; its state is saved, and the same run continues from there.
+
+    No `Exception`: what tolerates errors, as of a bad video, must not tolerate this.
+    """
+
+
+class Stop:
+    """Whether a run is asked to stop; called between two steps. Nobody asks before `listen`."""
+
+    def __init__(self) -> None:
+        self.asked = self.hurried = False
+
+    def __call__(self) -> bool:
+        return self.asked
+
+    def listen(self) -> "Stop":
+        """From now on SIGTERM and SIGUSR2 do not end this process but ask."""
+        for number in (signal.SIGTERM, signal.SIGUSR2):
+            signal.signal(number, self._come)
+        return self
+
+    def _come(self, number: int, frame: Any) -> None:
+        self.asked = True
+        if self.hurried:
+            self.hurried = False
+            raise Interrupted("stopped before its first step")
+
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """For what has no state that could be saved and may take long, as the making of data: a signal ends it."""
+        if self.asked:
+            raise Interrupted("stopped before its first step")
+        self.hurried = True
+        try:
+            yield
+        finally:
+            self.hurried = False
+
+
+@contextlib.contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """SIGTERM, SIGHUP and SIGUSR2 end the command as Ctrl-C does, so that no run outlives it."""
+    numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
+
+    def interrupt(number: int, frame: Any) -> None:
+        for each in numbers:  # a second one must not disturb the saving
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, interrupt) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
