@@ -62,7 +62,8 @@ def git_state() -> dict[str, Any]:
 def uncommitted() -> str | None:
     """How the sources differ from their commit, as `git diff` says it; None where they do not, or nobody knows."""
     saved = ROOT / "uncommitted.diff"
-    text = saved.read_text(errors="replace") if saved.exists() else _git("diff", "HEAD", "--", *ROOMS)
+    shown = (*ROOMS, "results", "slurm")
+    text = saved.read_text(errors="replace").strip() if saved.exists() else _git("diff", "HEAD", "--", *shown)
     if not text:
         return None
     return text if len(text) <= DIFF_LONGEST else f"{text[:DIFF_LONGEST]}\n... and {len(text) - DIFF_LONGEST} more"

@@ -74,12 +74,17 @@ class Store:
 
     def _allocate(self) -> None:
         self._data = np.empty((self.capacity, self.rows.row_bytes), np.uint8)
-        self.data = self._data.view()
-        self.data.flags.writeable = False
         self.chunk_rows = max(CHUNK_BYTES // self.rows.row_bytes, 1)
         self.versions = np.full(-(-self.capacity // self.chunk_rows), next(WRITES))  # of each chunk of rows
         self.target = np.empty(self.capacity, np.int32)
         self.sample_id = np.empty(self.capacity, np.int32)
+
+    @property
+    def data(self) -> np.ndarray:
+        """The rows [capacity, bytes], to be read."""
+        view = self._data.view()
+        view.flags.writeable = False
+        return view
 
     def __len__(self) -> int:
         return self.count
@@ -91,7 +96,7 @@ class Store:
             target=torch.from_numpy(self.target[index].astype(np.int64)).to(self.device),
             sample_id=torch.from_numpy(self.sample_id[index]),
             slots=index,
-            **self.rows.from_rows(self.data[index], self.device),
+            **self.rows.from_rows(self._data[index], self.device),
         )
 
     def write(self, slots: np.ndarray, items: Tensor) -> None:

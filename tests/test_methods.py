@@ -129,8 +129,9 @@ def test_latent_shift_is_zero_for_fresh_codes_and_one_for_those_of_other_clips()
     method, slots = run.method, np.arange(len(run.method.buffer))
     values = probe(method, slots, run.context.reader, "cpu")
     assert values["latent_shift"] == values["changed"] == 0
-    data = method.buffer.data[: len(slots)]
-    data[:] = np.random.default_rng(0).permutation(data.reshape(-1)).reshape(data.shape)
+    codes = method.buffer.take(slots).codes
+    mixed = np.random.default_rng(0).permutation(codes.numpy().reshape(-1)).reshape(codes.shape)
+    method.buffer.write(slots, torch.from_numpy(mixed))
     assert probe(method, slots, run.context.reader, "cpu")["latent_shift"] == pytest.approx(1, abs=0.1)
 
 

@@ -186,7 +186,7 @@ def test_one_failing_run_among_good_ones(tmp_path, cache, plugin, capsys, cluste
     assert states == {"naive": "done", "er": "done", "unlucky": "failed", "crashes": "failed"}
     content = json.loads(next(out.glob("*naive*/record.json")).read_text())
     assert content["sources"] == record.sources_hash()
-    assert content["git"] == record.git_state()
+    assert content["git"] == {**record.git_state(), "diff": record.uncommitted()}
 
 
 def test_preempted_runs_go_on_and_give_the_same_record(tmp_path, cache, plugin, capsys, cluster, monkeypatch):  # noqa: F811
@@ -267,4 +267,4 @@ def test_a_signal_to_the_command_saves_and_is_no_success(tmp_path, cache, plugin
     os.kill(pid, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == run_folders.INTERRUPTED
     assert read_status(folder)["state"] == "preempted"
-    assert (folder / "checkpoint" / "state.pt").exists()
+    assert list((folder / "checkpoint").glob("manifest-*.json"))
