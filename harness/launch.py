@@ -134,7 +134,7 @@ def _carry_out(
     try:
         train.run(config, folder, reporter, stop)
     except Interrupted as error:
-        note(folder, state="preempted", reason=f"{error}; it is saved and can go on")
+        note(folder, state="preempted", reason=str(error))
         return error
     except KeyboardInterrupt:
         note(folder, state="preempted", reason="stopped by Ctrl-C; the same command continues it")

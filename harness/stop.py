@@ -5,9 +5,11 @@ import signal
 from collections.abc import Iterator
 from typing import Any
 
+BEFORE = "stopped before its first step; it starts again"
+
 
 class Interrupted(BaseException):
-    """The run was asked to stop; its state is saved, and the same run continues from there.
+    """The run was asked to stop; if it has a state, it is saved, and the same run continues from there.
 
     No `Exception`: what tolerates errors, as of a bad video, must not tolerate this.
     """
@@ -32,13 +34,13 @@ class Stop:
         self.asked = True
         if self.hurried:
             self.hurried = False
-            raise Interrupted("stopped before its first step")
+            raise Interrupted(BEFORE)
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
         """For what has no state that could be saved and may take long, as the making of data: a signal ends it."""
         if self.asked:
-            raise Interrupted("stopped before its first step")
+            raise Interrupted(BEFORE)
         self.hurried = True
         try:
             yield

@@ -17,14 +17,14 @@ import torch
 from benchmarks.stream import Experience, Stream
 from harness import checkpoint, durable, record
 from harness.config import PRELOAD, run_id
-from harness.context import Context
+from harness.context import Context, plugin_file
 from harness.data import CurrentExperience, Plan, batches
 from harness.drift import Drift
 from harness.evaluate import Evaluation
 from harness.journal import Journal
 from harness.memory import MemoryMeter, stored_ids
 from harness.stop import Interrupted, Stop
-from methods.base import Phase, find
+from methods.base import Phase, find, load_plugins
 
 Progress = Callable[[dict[str, Any]], None]
 EVALUATE = -1  # the place of evaluation among the phases of an experience
@@ -41,6 +41,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
     """
     stop = stop or Stop()
     torch.set_num_threads(config["execution"]["threads"])
+    load_plugins([plugin_file(plugin) for plugin in config["plugins"]])  # a new process knows none yet
     opaque = find(config["method"]["name"]).opaque
     if config["execution"]["strict_state"] and not opaque:
         return run_in_pieces(config, folder, stop)
@@ -52,6 +53,7 @@ class Run:
     """The loop over experiences, phases and steps. What it knows between two steps is in its checkpoint."""
 
     METERS = ("evaluation", "memory", "drift", "journal")
+    WHEN_STOPPED = "it is saved and can go on"
 
     def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
         self.config, self.folder, self.stop = config, folder, stop or Stop()
@@ -199,7 +201,7 @@ class Run:
         if stop or time.monotonic() - self.saved_at >= 60 * minutes:
             self.save()
         if stop:
-            raise Interrupted("stopped between two steps")
+            raise Interrupted(f"stopped between two steps; {self.WHEN_STOPPED}")
 
     def save(self) -> None:
         """Save everything a new process needs to go on from here, between two steps."""
@@ -264,6 +266,7 @@ class OpaqueRun(Run):
     """A method with a training loop of its own: nothing is saved on the way, so a run that is cut off starts again."""
 
     PHASE = "classifier"
+    WHEN_STOPPED = "it starts again"
 
     def next_experience(self) -> None:
         number = self.position["experience"]
@@ -316,7 +319,7 @@ def run_in_pieces(config: dict[str, Any], folder: Path, stop: Stop) -> dict[str,
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
             pool.submit(one_piece, config, folder).result()
         if stop():
-            raise Interrupted("stopped between two experiences")
+            raise Interrupted(f"stopped between two experiences; {Run.WHEN_STOPPED}")
     return json.loads((folder / "record.json").read_text())
 
 
