@@ -19,10 +19,15 @@ BENCHMARKS = {name: f"benchmarks.{name}" for name in SETTINGS}
 
 
 class Reader(Protocol):
-    """Hands out decoded clips by row of the clip table."""
+    """Hands out decoded clips by row of the clip table; candidates, margin: what is stored for other views of them."""
 
-    def read(self, rows: "np.ndarray") -> "np.ndarray":
-        """Clips of `rows`: uint8 [B, T, H, W, 3]."""
+    candidates: int
+    margin: int
+
+    def read(
+        self, rows: "np.ndarray", choice: "np.ndarray | None" = None, corner: "np.ndarray | None" = None
+    ) -> "np.ndarray":
+        """Clips of `rows`: uint8 [B, T, H, W, 3]; choice [B, T] and corner [B, 2] as in `cache.FrameCache.read`."""
         ...
 
 
@@ -30,6 +35,7 @@ class Reader(Protocol):
 class Benchmark:
     """A clip table and the reader of its frames; `reader` is None where the videos were not asked for.
 
+    mirrored: which rows training may show mirrored (bool [N]), None for none of them.
     bad: what could not be used as annotated, a dict a clip: sample_id, file, reason, done (skipped, replaced, kept).
     """
 
@@ -42,6 +48,7 @@ class Benchmark:
     reader: Reader | None
     notes: tuple[str, ...] = ()
     bad: tuple[dict[str, str], ...] = ()
+    mirrored: "np.ndarray | None" = None
 
 
 def default_cache() -> Path:

@@ -37,6 +37,7 @@ class FrameCache:
         self.codec: str = header["codec"]
         self.shape: tuple[int, ...] = tuple(header["shape"])
         self.candidates: int = header.get("candidates", 1)
+        self.margin: int = header.get("margin", 0)
         self.table_hash: str = header["table"]
         # row -> (what is wrong with the clip, what was done about it)
         self.bad: dict[int, tuple[str, str]] = {row: (why, done) for row, why, done in header.get("bad", [])}
@@ -59,27 +60,30 @@ class FrameCache:
         rows = np.asarray(rows, np.int64)
         return bool(((rows >= 0) & (rows < len(self._entry))).all()) and bool((self._entry[rows] >= 0).all())
 
-    def read(self, rows: np.ndarray, choice: np.ndarray | None = None) -> np.ndarray:
+    def read(self, rows: np.ndarray, choice: np.ndarray | None = None, corner: np.ndarray | None = None) -> np.ndarray:
         """Clips of these rows of the clip table, in their order: uint8 [B, T, H, W, 3].
 
         choice [B, T]: which candidate time each frame is of, from 0 to candidates - 1; by default the middle ones.
+        corner [B, 2]: top and left of the crop, from 0 to margin; by default the middle.
         """
         rows = np.asarray(rows, np.int64)
         if not self.holds(rows):
             raise ValueError(f"rows {rows[:5].tolist()}... are not all in the frame cache {self.folder}")
-        n, times = self.shape[0], self.shape[0] * self.candidates
-        if choice is None:
-            choice = np.full((len(rows), n), self.candidates // 2)
+        n, height, width, _ = self.shape
+        stored = (n * self.candidates, height + self.margin, width + self.margin, 3)
+        choice = np.full((len(rows), n), self.candidates // 2) if choice is None else choice
+        corner = np.full((len(rows), 2), self.margin // 2) if corner is None else corner
         chosen = np.arange(n) * self.candidates + choice
         out = np.empty((len(rows), *self.shape), np.uint8)
         for position, entry in enumerate(self._entry[rows].tolist()):
-            payload = self._payload(entry)
+            payload, (top, left) = self._payload(entry), corner[position]
             if self.codec == "jpeg":
-                out[position] = from_jpeg(payload, times, chosen[position])
-            elif self.candidates == 1:
-                out[position] = payload.reshape(self.shape)
+                frames = from_jpeg(payload, stored[0], chosen[position])
             else:
-                out[position] = payload.reshape(times, *self.shape[1:])[chosen[position]]
+                frames = payload.reshape(stored)
+                frames = frames if self.candidates == 1 else frames[chosen[position]]
+            # Only what is wanted is copied: a crop costs nothing here.
+            out[position] = frames[:, top : top + height, left : left + width]
         return out
 
     def verify(self) -> tuple[int, int]:

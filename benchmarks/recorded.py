@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from benchmarks.randomness import generator
 from benchmarks.settings import RecordedSettings
 from benchmarks.sweep import Wish, prepare, prepare_share
 from benchmarks.video_files import VideoFile
+
+DIRECTED = re.compile(r"(?i)(?<![a-z])(left|right|(anti|counter)?-?clockwise)(wards?)?(?![a-z])")
 
 
 @dataclass(frozen=True)
@@ -64,7 +67,7 @@ def _wish(name, table, settings, missing, cache) -> tuple[Path, Wish]:
     if settings.videos is None:
         raise ValueError(f"benchmark {name} needs benchmark.videos=DIR, the folder of its videos (or plan=true)")
     shape = (settings.frames, settings.size, settings.size)
-    how = {name: getattr(settings, name) for name in ("candidates", "codec", "on_bad", "patience")}
+    how = {name: getattr(settings, name) for name in ("candidates", "margin", "codec", "on_bad", "patience")}
     return _folder(name, table, settings, missing, cache), Wish(shape, fit=settings.resize, missing=missing, **how)
 
 
@@ -143,7 +146,9 @@ def _skipped(bad: Mapping[int, tuple[str, str]]) -> dict[int, str]:
 def _folder(name: str, table: ClipTable, settings: RecordedSettings, missing: Mapping[int, str], cache: Path) -> Path:
     """The cache folder of these clips at this size; other missing videos give another one."""
     gone = sorted(table.frame["sample_id"].iloc[list(missing)]) if settings.on_bad != "fail" else []
-    how = {key: getattr(settings, key) for key in ("frames", "size", "resize", "on_bad", "candidates", "codec")}
+    how = {
+        key: getattr(settings, key) for key in ("frames", "size", "resize", "on_bad", "candidates", "margin", "codec")
+    }
     digest = hashlib.sha256(json.dumps([table.hash, how, gone], sort_keys=True).encode()).hexdigest()
     return cache / f"{name.replace('_', '-')}-{digest[:12]}-frames"
 
@@ -159,4 +164,17 @@ def _benchmark(name, recording, table, settings, reader, notes, bad) -> Benchmar
         for row, (why, done) in sorted(bad.items())
     )
     shape = (settings.frames, settings.size, settings.size)
-    return Benchmark(name, table, recording.label, *shape, reader, tuple(notes), listed)
+    mirrored = _mirrored(table, settings.flip)
+    return Benchmark(name, table, recording.label, *shape, reader, tuple(notes), listed, mirrored)
+
+
+def _mirrored(table: ClipTable, flip: str) -> np.ndarray | None:
+    """Rows that may be mirrored; with `undirected` those none of whose labels has a side in its name."""
+    if flip == "none":
+        return None
+    allowed = np.ones(len(table), bool)
+    for label in table.labels if flip == "undirected" else ():
+        names = table.frame[label]
+        directed = {name for name in set(names) if DIRECTED.search(name)}
+        allowed &= ~names.isin(directed).to_numpy()
+    return allowed

@@ -60,6 +60,8 @@ class RecordedSettings:
     size: int = _option(224, "height and width of the decoded frames, pixels")
     resize: str = _option("crop", "crop (short side to size, then the centre) | stretch (to size by size)")
     candidates: int = _option(1, "stored times a frame, odd: training takes any of them, evaluation the middle one")
+    margin: int = _option(0, "pixels stored beyond `size`: training crops at random, evaluation takes the middle")
+    flip: str = _option("none", "mirrored views in training: none | all | undirected (not of left, right, clockwise)")
     codec: str = _option("jpeg", "how decoded frames are stored: jpeg (quality 90) | raw (13 times as large)")
     on_bad: str = _option("fail", "clips that cannot be decoded: fail | skip | replace (by another of their class)")
 
@@ -72,13 +74,14 @@ class RecordedSettings:
             raise ValueError(f"benchmark.valid is a share from 0 to below 1, not {self.valid}")
         if not 0.1 <= self.rate <= 1000.0:
             raise ValueError(f"benchmark.rate is a number of frames a second from 0.1 to 1000, not {self.rate}")
-        for name, least in (("tasks", 1), ("frames", 1), ("size", 8), ("candidates", 1)):
+        for name, least in (("tasks", 1), ("frames", 1), ("size", 8), ("candidates", 1), ("margin", 0)):
             if getattr(self, name) < least:
                 raise ValueError(f"benchmark.{name} must be at least {least}, not {getattr(self, name)}")
         if self.patience <= 0:
             raise ValueError(f"benchmark.patience is a number of seconds above 0, not {self.patience}")
         if self.candidates % 2 == 0:
             raise ValueError(f"benchmark.candidates must be odd, so that one time is the middle, not {self.candidates}")
+        one_of("flip", self.flip, ("none", "all", "undirected"))
         one_of("codec", self.codec, ("jpeg", "raw"))
         one_of("clips", self.clips, ("one", "dense"))
         one_of("resize", self.resize, ("crop", "stretch"))

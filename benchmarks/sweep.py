@@ -39,14 +39,16 @@ class Wish:
     """Which frames a cache is to hold, and how.
 
     shape: frames, height, width of a clip; frames are the middles of equal parts of the clip's time, for each of which
-    `candidates` times are stored (odd; the middle one is that of evaluation). fit: how frames of other sizes are
-    resized (`video.fit`); None: they are errors. missing: row -> reason, clips without a file. on_bad: fail raises
-    BadVideo after all files were tried, with a CSV of the bad clips beside the folder; skip leaves them out; replace
-    takes another clip of the same split and labels. patience: seconds that a decoder may be silent.
+    `candidates` times are stored (odd; the middle one is that of evaluation), with `margin` more pixels in height and
+    width. fit: how frames of other sizes are resized (`video.fit`); None: they are errors. missing: row -> reason,
+    clips without a file. on_bad: fail raises BadVideo after all files were tried, with a CSV of the bad clips beside
+    the folder; skip leaves them out; replace takes another clip of the same split and labels. patience: seconds that a
+    decoder may be silent.
     """
 
     shape: tuple[int, int, int]
     candidates: int = 1
+    margin: int = 0
     codec: str = "raw"
     fit: str | None = None
     on_bad: str = "fail"
@@ -55,12 +57,13 @@ class Wish:
 
     @property
     def stored(self) -> tuple[int, int, int]:
-        return (self.shape[0] * self.candidates, *self.shape[1:])
+        n, height, width = self.shape
+        return (n * self.candidates, height + self.margin, width + self.margin)
 
     @property
     def clip_bytes(self) -> int:
         """Bytes of a clip: exact for raw, an estimate for jpeg."""
-        n, pixels = self.stored[0], 3 * self.shape[1] * self.shape[2]
+        n, pixels = self.stored[0], 3 * self.stored[1] * self.stored[2]
         return n * pixels if self.codec == "raw" else int(n * (JPEG_HEAD + JPEG_SHARE * pixels))
 
 
@@ -79,8 +82,8 @@ def prepare(folder: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, work
             making.sweep(workers, title)
             making.finish(folder)
     cache = FrameCache(folder)
-    made = (cache.table_hash, cache.shape, cache.codec, cache.candidates)
-    stale = made != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates)
+    made = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
+    stale = made != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates, wish.margin)
     if stale or not cache.holds([row for row in rows if row not in cache.skipped]):
         raise OSError(f"frame cache {folder} was made for other clips or settings: delete it and run again")
     return cache
@@ -199,6 +202,7 @@ class _Making:
             "codec": self.wish.codec,
             "shape": [*self.wish.shape, 3],
             "candidates": self.wish.candidates,
+            "margin": self.wish.margin,
             "table": self.table.hash,
             "shards": [content["size"] for content in contents],
             "index_sha256": hashlib.sha256(index.tobytes()).hexdigest(),

@@ -12,7 +12,7 @@ import methods  # noqa: F401  registers the built-in methods
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.config import run_id
-from harness.data import ClipSource
+from harness.data import Augmentation, ClipSource
 from harness.record import ROOT, sources_hash
 from methods.base import Method, Spec, find, load_plugins
 from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings
@@ -69,7 +69,8 @@ class Context:
         return self.stream.test_stream if self.config["evaluate"] == "test" else self.stream.valid_stream
 
     def clips(self, experience: Experience) -> ClipSource:
-        return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device)
+        augmentation = Augmentation.of(self.benchmark)
+        return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device, augmentation)
 
     def fields(self) -> dict[str, Any]:
         """What the record says of the run itself."""

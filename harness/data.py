@@ -16,11 +16,47 @@ from methods.base import Batch, Phase, Source
 SHIFT = 2  # pixels by which an augmented view may be moved
 
 
+@dataclass(frozen=True)
+class Augmentation:
+    """What training views of recorded clips are drawn from: stored times of a frame, a margin for crops, mirroring."""
+
+    candidates: int
+    margin: int
+    mirrored: np.ndarray | None  # bool by row of the clip table
+
+    @classmethod
+    def of(cls, benchmark: Any) -> "Augmentation | None":
+        """That of a benchmark; None where it stores and allows nothing but the clips themselves."""
+        candidates, margin = getattr(benchmark.reader, "candidates", 1), getattr(benchmark.reader, "margin", 0)
+        plain = candidates == 1 and margin == 0 and benchmark.mirrored is None
+        return None if plain else cls(candidates, margin, benchmark.mirrored)
+
+    def read(self, reader: Any, rows: np.ndarray, drawn: list[np.random.Generator | None], device: str) -> torch.Tensor:
+        """A view of each row on the device: uint8 [B,T,H,W,3]; None in `drawn` stands for the clip as it is."""
+        n = reader.shape[0]
+        choice = np.full((len(rows), n), self.candidates // 2)
+        corner = np.full((len(rows), 2), self.margin // 2)
+        flip = np.zeros(len(rows), bool)
+        for b, rng in enumerate(drawn):
+            if rng is not None:
+                choice[b], corner[b] = rng.integers(0, self.candidates, n), rng.integers(0, self.margin + 1, 2)
+                flip[b] = self.mirrored is not None and self.mirrored[rows[b]] and rng.random() < 0.5
+        clips = torch.from_numpy(reader.read(rows, choice, corner)).to(device)
+        if flip.any():
+            places = torch.from_numpy(np.flatnonzero(flip)).to(device)
+            clips[places] = clips[places].flip(3)
+        return clips
+
+
 class ClipSource:
     """Clips of some rows of the clip table, decoded when asked for; no row can be resolved to a file from here."""
 
-    def __init__(self, reader: Any, rows: np.ndarray, targets: np.ndarray, labels: dict[str, np.ndarray], device: str):
+    def __init__(
+        self, reader: Any, rows: np.ndarray, targets: np.ndarray, labels: dict[str, np.ndarray], device: str,
+        augmentation: Augmentation | None = None,
+    ):  # fmt: skip
         self.reader, self.rows, self.targets, self.labels, self.device = reader, rows, targets, labels, device
+        self.augmentation = augmentation
         self.key: tuple[int | str, ...] = ()  # of the augmentation: seed, experience, phase
 
     def __len__(self) -> int:
@@ -33,6 +69,19 @@ class ClipSource:
         """
         if self.reader is None:
             raise RuntimeError(f"{self.over}: only a buffer keeps any of its clips")
+        clips = self._plain(index, view) if self.augmentation is None else self._augmented(index, view)
+        return Batch(
+            target=torch.from_numpy(self.targets[index]).to(self.device),
+            sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
+            clips=clips,
+            labels={name: torch.from_numpy(values[self.rows[index]]) for name, values in self.labels.items()},
+        )
+
+    def close(self, over: str) -> None:
+        """No clip can be had from here any more; `over` says why."""
+        self.reader, self.over = None, over
+
+    def _plain(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
         clips = self.reader.read(self.rows[index])
         if view is not None and view.ndim == 2:
             clips = np.stack([self._views(clips[b], self.rows[index[b]], view[b]) for b in range(len(index))])
@@ -40,16 +89,17 @@ class ClipSource:
             shown = [self._shifted(clips[b], int(self.rows[index[b]]), int(v)) if v else clips[b]
                      for b, v in enumerate(view)]  # fmt: skip
             clips = np.stack(shown)
-        return Batch(
-            target=torch.from_numpy(self.targets[index]).to(self.device),
-            sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
-            clips=torch.from_numpy(clips).to(self.device),
-            labels={name: torch.from_numpy(values[self.rows[index]]) for name, values in self.labels.items()},
-        )
+        return torch.from_numpy(clips).to(self.device)
 
-    def close(self, over: str) -> None:
-        """No clip can be had from here any more; `over` says why."""
-        self.reader, self.over = None, over
+    def _augmented(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
+        view = np.zeros(len(index), np.int64) if view is None else view
+        n_views = 1 if view.ndim == 1 else view.shape[1]
+        rows = np.repeat(self.rows[index], n_views)
+        as_it_is = view == 0 if view.ndim == 1 else view % n_views == 0
+        drawn = [None if plain else generator("view", *self.key, int(row), int(v))
+                 for row, v, plain in zip(rows, view.reshape(-1), as_it_is.reshape(-1), strict=True)]  # fmt: skip
+        clips = self.augmentation.read(self.reader, rows, drawn, self.device)
+        return clips.reshape(*view.shape, *clips.shape[1:])
 
     def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
         return np.stack([clip if v % len(views) == 0 else self._shifted(clip, int(row), int(v)) for v in views])
@@ -103,6 +153,7 @@ class Plan:
     phase: Phase
     length: int  # of the source
     key: tuple[int | str, ...]
+    augmented: bool = False  # each epoch shows other views of the clips, where the phase shuffles and asks for none
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Index and view of one epoch, in order."""
@@ -111,7 +162,7 @@ class Plan:
             index, view = self.phase.sampler(number, rng)
             return np.asarray(index), np.asarray(view)
         index = rng.permutation(self.length) if self.phase.shuffle else np.arange(self.length)
-        return index, np.zeros(self.length, np.int64)
+        return index, np.full(self.length, number + 1 if self.augmented and self.phase.shuffle else 0)
 
     @property
     def epoch_length(self) -> int:
@@ -138,7 +189,7 @@ class Plan:
             index = np.array([known[e][0][p % length] for e, p in zip(epochs, places, strict=True)])
             view = np.array([known[e][1][p % length] for e, p in zip(epochs, places, strict=True)])
             if self.phase.views > 1 and view.ndim == 1:
-                first_view = epochs if self.phase.sampler is None else view
+                first_view = epochs if self.phase.sampler is None else view  # number 0 of each V is as it is
                 view = (first_view * self.phase.views)[:, None] + np.arange(self.phase.views)
             yield index, view
 

@@ -108,7 +108,8 @@ class Run:
 
     def one_phase(self, experience: CurrentExperience, phase: Phase) -> None:
         source = phase.data()
-        plan = Plan(phase, len(source), (self.config["seed"], experience.current_experience, phase.name))
+        key = (self.config["seed"], experience.current_experience, phase.name)
+        plan = Plan(phase, len(source), key, augmented=getattr(source, "augmentation", None) is not None)
         steps = self.method.phase_steps = plan.n_steps(experience.n_merged)
         done = self.position["step"]
         self.journal.clock(phase.name)
