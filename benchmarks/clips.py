@@ -14,7 +14,7 @@ from benchmarks.video_files import VideoFile
 
 SPLITS = ("train", "valid", "test", "pretrain")
 FIXED = ("sample_id", "file", "start", "stop", "split", "group")
-OPTIONAL = ("block", "item")
+OPTIONAL = ("block", "item", "domain")
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class ClipTable:
     frame: columns sample_id (unique), file (relative to `root`), start and stop in seconds (stop inf: to the end of
     the video), split (train, valid, test, pretrain), group (clips of one group never stand on both sides of train and
     valid or test), one text column a label, and optionally block (classes of one block share a task as far as the
-    number of tasks allows) and item (clips of one item are tested together, by the mean of their scores).
+    number of tasks allows), item (clips of one item are tested together, by the mean of their scores) and domain (tasks
+    are then made of domains and not of classes).
     streamed: for a label the classes that its stream has; training clips of the others are its pre-training part.
     order: the classes of each task where the benchmark's authors fixed them (order_seed then changes nothing).
     videos: where the files were found, for those that do not lie at root / file; unusable: row -> reason, clips that
@@ -50,7 +51,7 @@ class ClipTable:
         if missing:
             raise ValueError(f"clip table lacks the columns {', '.join(missing)} (it has: {', '.join(frame)})")
         frame = frame[columns].sort_values("sample_id", kind="stable").reset_index(drop=True)
-        for name in ("sample_id", "file", "split", "group", *labels, *({"item"} & set(frame))):
+        for name in ("sample_id", "file", "split", "group", *labels, *sorted({"item", "domain"} & set(frame))):
             if frame[name].isna().any():
                 raise ValueError(f"clip table: empty {name} in {int(frame[name].isna().sum())} rows")
             frame[name] = frame[name].astype(str)

@@ -56,12 +56,18 @@ def recording(settings: EpicKitchensSettings) -> Recording:
     notes = _check_parts(train, test)
     notes += _cut_to_length(folder, both)
     streamed = {label: _selected(train[label], test[label], settings) for label in LABELS}
-    held = hold_out(train["group"], train["noun"], settings.valid, "EPIC-KITCHENS-100")
+    by_person = settings.tasks_by == "participants"
+    person = both["group"].str[:3]
+    # Nothing that tasks are made of may lose more than half of its clips.
+    kept = person[: len(train)] if by_person else train["noun"]
+    held = hold_out(train["group"], kept, settings.valid, "EPIC-KITCHENS-100")
     both["split"] = ["valid" if out else "train" for out in held] + ["test"] * len(test)
     notes.append(
         f"classes with fewer than {settings.min_train} segments in the train file or {settings.min_test} in the "
         f"validation file are left out; {settings.valid:g} of the train file is held out by whole videos"
     )
+    if by_person:
+        both["domain"] = person
     files = {Path(file).stem: file for file in both["file"].unique()}
     table = ClipTable.of(both, Path("."), LABELS, streamed=streamed)
     return Recording(table, "noun", lambda root: find_videos(root, files.get, image_rate), tuple(notes))

@@ -62,6 +62,24 @@ def _moving_digits(tasks: int, actions: int, budget: str) -> Protocol:
     )
 
 
+_EPIC_OPTIONS = {"min_train": 100, "min_test": 10, "valid": 0.1}
+_EPIC_PARTICIPANTS = Protocol(
+    name="ek100-participant-30",
+    version=1,
+    benchmark="epic_kitchens",
+    label="noun",
+    tasks=30,
+    budget="128MB",
+    primary="final_accuracy_class_mean",
+    rule="domain-incremental, one head, no task id, all 92 nouns of ek100-noun-10 count as seen; a task is one of the "
+    "30 participants with segments in the official train file and in the validation file, which is the test part (P35, "
+    "P37, P18 and P32 are left out); validation is held out of train by whole videos",
+    pretraining="train segments of the nouns left out of the stream (197 nouns, 8,054 segments), without the held-out "
+    "videos; they are of the same kitchens",
+    options={**_EPIC_OPTIONS, "tasks_by": "participants", "clips": "one"},
+)
+
+
 def _epic_kitchens(label: str, left_out: str, clips: str) -> Protocol:
     dense = "; a test item is a segment, its score the mean over its clips" if clips == "dense" else ""
     return Protocol(
@@ -76,7 +94,7 @@ def _epic_kitchens(label: str, left_out: str, clips: str) -> Protocol:
         "and 10 in the validation file, which is the test part; validation is held out of train by whole videos"
         + dense,
         pretraining=f"train segments of the classes left out of the stream ({left_out}), without the held-out videos",
-        options={"min_train": 100, "min_test": 10, "valid": 0.1, "clips": clips, **({"rate": 30.0} if dense else {})},
+        options={**_EPIC_OPTIONS, "tasks_by": "classes", "clips": clips, **({"rate": 30.0} if dense else {})},
     )
 
 
@@ -121,6 +139,7 @@ PROTOCOLS: dict[str, Protocol] = {
             for clips in ("one", "dense")
             for label, left_out in (("noun", "197 nouns, 8,054 segments"), ("verb", "60 verbs, 2,943 segments"))
         ),
+        _EPIC_PARTICIPANTS,
         _kinetics("k700-10", "none", "all 700 classes", "none in the benchmark: see k700-k400pre-10"),
         _kinetics(
             "k700-k400pre-10",

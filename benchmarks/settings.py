@@ -110,6 +110,11 @@ class EpicKitchensSettings(RecordedSettings):
 
     min_train: int = _option(100, "classes with fewer segments in the train file are left out of the stream")
     min_test: int = _option(10, "classes with fewer segments in the validation file are left out of the stream")
+    tasks_by: str = _option("classes", "what tasks are made of: classes | participants (domain-incremental)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        one_of("tasks_by", self.tasks_by, ("classes", "participants"))
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,11 @@ class Experience:
 
 @dataclass(frozen=True)
 class Stream:
-    """Experiences of one label in one class order; a class id is the position of its name in `classes` (sorted)."""
+    """Experiences of one label in one class order; a class id is the position of its name in `classes` (sorted).
+
+    Of a domain-incremental stream the experiences are made of domains (`domain_order`): all classes come with the first
+    one and count as seen from then on.
+    """
 
     label: str
     classes: tuple[str, ...]
@@ -48,6 +52,7 @@ class Stream:
     pretraining: Experience | None
     pretraining_classes: tuple[str, ...]
     notes: tuple[str, ...]
+    domain_order: tuple[tuple[str, ...], ...] = ()
 
     @property
     def n_experiences(self) -> int:
@@ -73,16 +78,19 @@ def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, se
     Where every class of the label lies in one block of the table, blocks are permuted and kept whole as long as there
     are no more tasks than blocks; else classes are permuted. Sizes that do not divide are spread: the first tasks are
     one larger. Every class that can be trained is in exactly one experience; what is odd is said in `notes`.
+    Where the table has domains, they take the place of the classes: those with training and test clips.
     Raises ValueError for an unknown label or setting, and for a number of tasks that the classes cannot fill.
     """
     _check(table, label, n_tasks, order_seed, setting)
     streamed = _streamed(table, label)
     trained = streamed.loc[streamed["split"] == "train", label]
     classes = tuple(sorted(set(trained)))
-    if n_tasks > len(classes):
+    if n_tasks > len(classes) and "domain" not in streamed:
         raise ValueError(
             f"{n_tasks} tasks asked for, but label {label!r} has {len(classes)} classes: at most {len(classes)} tasks"
         )
+    if "domain" in streamed:
+        return _domain_stream(table, streamed, label, classes, n_tasks, order_seed, setting)
     order = _given_order(table, classes, n_tasks) or _order(streamed, label, classes, n_tasks, order_seed)
     pretraining, pretraining_classes = _pretraining(table, label) if setting == "pretrained" else (None, ())
     return Stream(
@@ -94,6 +102,56 @@ def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, se
         pretraining_classes,
         (*_left_out(table, label), *_notes(streamed, label, classes, order), *_given_notes(table, n_tasks)),
     )
+
+
+def _domain_stream(table, streamed, label, classes, n_tasks: int, order_seed: int, setting: str) -> Stream:
+    have = [set(streamed.loc[streamed["split"] == split, "domain"]) for split in ("train", "test")]
+    domains = sorted(have[0] & have[1])
+    if n_tasks > len(domains):
+        raise ValueError(f"{n_tasks} tasks asked for, but there are {len(domains)} domains with train and test clips")
+    laid = [domains[i] for i in generator("domain order", int(order_seed)).permutation(len(domains))]
+    order = tuple(tuple(part) for part in _parts(laid, n_tasks))
+    everything = tuple(range(len(classes)))
+    members = [np.isin(table.frame["domain"], part) for part in order]
+
+    def experiences(split: str) -> tuple[Experience, ...]:
+        (whole,) = _experiences(table, label, classes, (everything,), split)
+        parts = [each[whole.indices] for each in members]
+        return tuple(
+            Experience(task, everything, everything, whole.indices[mine], whole.targets[mine])
+            for task, mine in enumerate(parts)
+        )
+
+    pretraining, pretraining_classes = _pretraining(table, label) if setting == "pretrained" else (None, ())
+    train, valid, test = (experiences(split) for split in ("train", "valid", "test"))
+    return Stream(
+        label,
+        classes,
+        (everything, *[()] * (n_tasks - 1)),
+        train,
+        valid,
+        test,
+        pretraining,
+        pretraining_classes,
+        (*_left_out(table, label), *_domain_notes(streamed, domains, order, test), *_absent(streamed, label, classes)),
+        order,
+    )
+
+
+def _domain_notes(streamed, domains: Sequence[str], order, test: Sequence[Experience]) -> list[str]:
+    lost = streamed[~streamed["domain"].isin(domains)]
+    counts = ", ".join(f"{'+'.join(part)} {len(e.indices):,}" for part, e in zip(order, test, strict=True))
+    notes = ["domain-incremental: all classes count as seen from the first task on", f"test clips a task: {counts}"]
+    if len(lost):
+        parts = [f"{name} ({len(part):,} clips)" for name, part in lost.groupby("domain")]
+        notes.append(f"left out, since they lack train or test clips: {', '.join(parts)}")
+    return notes
+
+
+def _parts(units: Sequence[Any], n: int) -> list[Sequence[Any]]:
+    """Consecutive parts of nearly equal size: the first ones are one larger."""
+    sizes = [len(units) // n + (part < len(units) % n) for part in range(n)]
+    return [units[low:high] for low, high in pairwise(np.cumsum([0, *sizes]))]
 
 
 def _usable(table: ClipTable) -> np.ndarray:
@@ -160,9 +218,7 @@ def _order(streamed, label: str, classes: Sequence[str], n_tasks: int, order_see
     units = [[block[i] for i in rng.permutation(len(block))] for block in laid]
     if n_tasks > len(units):
         units = [[each] for block in units for each in block]
-    sizes = [len(units) // n_tasks + (task < len(units) % n_tasks) for task in range(n_tasks)]
-    bounds = np.cumsum([0, *sizes])
-    return tuple(tuple(each for unit in units[low:high] for each in unit) for low, high in pairwise(bounds))
+    return tuple(tuple(each for unit in part for each in unit) for part in _parts(units, n_tasks))
 
 
 def _blocks(streamed, label: str, classes: Sequence[str]) -> list[list[int]] | None:
@@ -221,11 +277,16 @@ def _notes(streamed, label: str, classes: Sequence[str], order: Sequence[Sequenc
                 "otherwise peculiar to a block (on moving digits: background family, hue and polarity)"
             )
     notes += _shared_videos(streamed, label, classes, order)
+    return (*notes, *_absent(streamed, label, classes))
+
+
+def _absent(streamed, label: str, classes: Sequence[str]) -> list[str]:
+    notes = []
     for split in ("valid", "test"):
         have = set(streamed.loc[streamed["split"] == split, label])
         notes += _names(f"have {split} but no train clips and are not streamed", sorted(have - set(classes)))
         notes += _names(f"have train but no {split} clips", sorted(set(classes) - have))
-    return tuple(notes)
+    return notes
 
 
 def _shared_videos(streamed, label: str, classes: Sequence[str], order) -> list[str]:

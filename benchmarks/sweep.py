@@ -79,7 +79,7 @@ def prepare(folder: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, work
         if work is not None:
             making = _Making(work, table, np.asarray(rows), wish)
             making.check_disk(title)
-            making.sweep(workers, title)
+            making.sweep(workers)
             making.finish(folder)
     cache = FrameCache(folder)
     made = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
@@ -98,7 +98,7 @@ def prepare_share(folder: Path, table, rows, wish: Wish, workers: int, title: st
     making = _Making(work, table, np.asarray(rows), wish)
     making.todo = [number for number in making.todo if number % share[1] == share[0]]
     making.check_disk(title)
-    making.sweep(workers, title)
+    making.sweep(workers)
 
 
 class _Making:
@@ -155,7 +155,7 @@ class _Making:
             raise OSError(f"{text}: not enough room in {self.work.parent} (paths.cache=DIR names another folder)")
         print(text, file=sys.stderr, flush=True)
 
-    def sweep(self, workers: int, title: str) -> None:
+    def sweep(self, workers: int) -> None:
         """Write the shards that are not there; a video whose decoder crashes or hangs costs its bad clips only."""
         todo = self.todo
         jobs = [self.jobs[number] for number in todo]
@@ -163,7 +163,7 @@ class _Making:
         clips = sum(len(listed) for job in jobs for _, listed in job.videos)
         if not clips:
             jobs, states = [], []
-        with progress(title, clips) as advance:
+        with progress("decoding", clips) as advance:
 
             def told(place: int, message: Beat | Packed) -> None:
                 advance(states[place].told(message))

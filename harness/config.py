@@ -53,18 +53,14 @@ class Checkpoint:
 
     minutes: float = option(10.0, "minutes between two checkpoints (fractions allowed)", above=0)
     keep: str = option("live", "none | live | all: what stays of it when the run is done (live: the weights)")
-    resume: str = option(
-        "same", "same | force: go on from what the same sources saved, or from any (recorded)"
-    )
+    resume: str = option("same", "same | force: go on from what the same sources saved, or from any (recorded)")
 
 
 @dataclass
 class Lock:
     """How runs are kept from being carried out twice at a time."""
 
-    stale_minutes: float = option(
-        5.0, "minutes without a sign of life after which a run is taken over", above=0
-    )
+    stale_minutes: float = option(5.0, "minutes without a sign of life after which a run is taken over", above=0)
 
 
 @dataclass

@@ -87,6 +87,7 @@ class Context:
             "bound": self.cls.bound,
             "opaque": self.cls.opaque,
             "class_order": [[names[c] for c in task] for task in self.stream.class_order],
+            **({"domains": [list(part) for part in self.stream.domain_order]} if self.stream.domain_order else {}),
             "config": config,
             "clip_table_hash": self.table.hash,
             "sources": sources_hash(),

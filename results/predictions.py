@@ -45,10 +45,14 @@ def _load(path: Path, changed: int, n_experiences: int) -> tuple[tuple[str, np.n
 
 
 def prediction_metrics(run: Run) -> dict[str, float]:
-    """Task identification and within-task accuracy after the last task, means over tasks; NaN without predictions.
+    """Task identification and within-task accuracy after the last task, means over tasks.
+
+    NaN without predictions, and where tasks are domains, which classes do not tell apart.
 
     Their product is roughly the accuracy: they say whether classes are confused within a task or between tasks.
     """
+    if "domains" in run.record:
+        return {"task_identification": math.nan, "within_task_accuracy": math.nan}
     try:
         arrays = load_predictions(run)
         task_of = tasks_of_classes(run, arrays["class_names"])

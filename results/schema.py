@@ -86,6 +86,11 @@ def _check_shapes(record: dict[str, Any]) -> None:
 
 def _check_class_names(record: dict[str, Any]) -> None:
     names = [name for task in record["class_order"] for name in task]
+    empty = [i for i, task in enumerate(record["class_order"]) if not task]
+    if empty and "domains" not in record:
+        raise ValueError(f"class_order.{empty[0]}: an experience without classes")
+    if len(record.get("domains", record["class_order"])) != len(record["class_order"]):
+        raise ValueError(f"domains: {len(record['domains'])} experiences instead of {len(record['class_order'])}")
     if len(set(names)) != len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"class_order: class {_short(twice, 60)!r} stands twice")
