@@ -1,6 +1,7 @@
 """What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,8 @@ def plugin_file(plugin: dict[str, str]) -> str:
 
     ValueError if it is not the one that the run was asked for with.
     """
+    if not re.fullmatch(r"[0-9a-f]{64}", plugin["sha256"]):
+        raise ValueError(f"plugins: sha256 of '{plugin['path']}' is no sha256; ask for the run again")
     copy = ROOT / "plugins" / f"{plugin['sha256']}.py"
     path = copy if copy.exists() else Path(plugin["path"])
     if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != plugin["sha256"]:

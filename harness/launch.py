@@ -26,6 +26,7 @@ from harness.lock import STALE_MINUTES, Lost, described, read, taken
 from harness.progress import Display
 from harness.record import write_json
 from harness.stop import Interrupted, Stop, stopped_by_signals
+from slurm import folders as run_folders
 
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 # Between asking a run to stop and killing it; Slurm warns a job 90 s before its end.
@@ -42,11 +43,9 @@ def find(name: str) -> Launcher:
 
 def read_status(folder: Path) -> dict[str, Any]:
     """status.json of a run folder; a fresh one where there is none that can be read."""
-    try:
-        return json.loads((folder / "status.json").read_text())
-    except (OSError, ValueError):
-        return {"state": "queued", "heartbeat": time.time(), "position": None, "reason": None, "pid": None,
-                "host": None, "started": None, "restarts": 0}  # fmt: skip
+    fresh = {"state": "queued", "heartbeat": time.time(), "position": None, "reason": None, "pid": None,
+             "host": None, "started": None, "restarts": 0}  # fmt: skip
+    return fresh | run_folders.read_status(folder)
 
 
 def write_status(folder: Path, **changes: Any) -> dict[str, Any]:
@@ -180,15 +179,23 @@ def local(folders: list[Path], how: dict[str, Any]) -> list[str]:
     return []
 
 
-def in_job(folders: list[Path], how: dict[str, Any]) -> None:
+def in_job(folders: list[Path]) -> None:
     """The same one run at a time, for a job that others may end: a signal may come to each of its processes.
 
     Runs are forked from this process, since a fork server in between would die of the signal, and its runs with it.
     """
-    set_threads(how["threads"])
+    set_threads(threads_of(folders[0]))
     for module in PRELOAD:
         importlib.import_module(module)
     processes(folders, multiprocessing.get_context("fork"), 1, JOB_GRACE_SECONDS)
+
+
+def threads_of(folder: Path) -> int:
+    """Torch threads that a run is to have; one where its config says nothing, which is told when it is carried out."""
+    try:
+        return int(read_config(folder)["execution"].get("threads", 1))
+    except ValueError:
+        return 1
 
 
 def set_threads(number: int) -> None:

@@ -85,7 +85,7 @@ def is_done(folder: Path, rerun: str) -> bool:
         validate(record)
     except ValueError as error:
         print(f"{folder.name}: its record is not valid ({error}); it is run again", file=sys.stderr)
-        shutil.rmtree(folder)
+        file.unlink()
         return False
     if record["sources"] == sources_hash():
         return True

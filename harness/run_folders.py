@@ -3,13 +3,13 @@
 Exit code: 0 if every run is done, 75 if interrupted (what was running is saved), else 1 and a line for each not done.
 """
 
-import json
 import os
 import sys
 from pathlib import Path
 
 from harness import launch
 from harness.stop import stopped_by_signals
+from slurm.folders import is_done
 
 INTERRUPTED = os.EX_TEMPFAIL
 
@@ -17,15 +17,15 @@ INTERRUPTED = os.EX_TEMPFAIL
 def main(words: list[str] | None = None) -> int:
     """Carry out the runs that are not done yet, one after the other."""
     folders = [Path(word) for word in (sys.argv[1:] if words is None else words)]
-    todo = [folder for folder in folders if not (folder / "record.json").exists()]
+    todo = [folder for folder in folders if not is_done(folder)]
     if not todo:
         return 0
     with stopped_by_signals():
         try:
-            launch.in_job(todo, json.loads((todo[0] / "config.json").read_text())["execution"])
+            launch.in_job(todo)
         except KeyboardInterrupt:
             return INTERRUPTED
-    missing = [folder for folder in todo if not (folder / "record.json").exists()]
+    missing = [folder for folder in todo if not is_done(folder)]
     for folder in missing:
         status = launch.read_status(folder)
         print(f"not done: {folder.name} is {status['state']}: {status['reason']}", file=sys.stderr)

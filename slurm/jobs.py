@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from slurm.folders import read_json, read_status
+from slurm.folders import is_done, read_json, read_status, run_ids
 
 SILENT_SECONDS = 300  # a run without Slurm whose heartbeat is older, on another machine, is taken for lost
 STATES = ("queued", "running", "preempted", "failed", "lost", "done")
@@ -33,7 +33,8 @@ class Run:
 def submissions(out: Path) -> list[dict[str, Any]]:
     """What was submitted from this folder, oldest first: settings, command, code, jobs (id -> run ids)."""
     found = [read_json(file) for file in sorted((out / "slurm").glob("*/jobs.json"))]
-    return [content for content in found if isinstance(content.get("jobs"), dict)]
+    found = [content for content in found if isinstance(content.get("jobs"), dict)]
+    return [{**content, "jobs": {job: run_ids(runs) for job, runs in content["jobs"].items()}} for content in found]
 
 
 def job_of(out: Path) -> dict[str, str]:
@@ -83,8 +84,8 @@ def runs(out: Path) -> tuple[list[Run], str | None]:
             known = squeue(out)
         except ValueError as error:
             note = f"{error}; the states are those of the runs' own files"
-    folders = {run for file in (out / "sweeps").glob("*.json") for run in read_json(file).get("runs", ())}
-    folders |= {folder.name for folder in out.iterdir() if (folder / "config.json").exists()} | set(jobs)
+    folders = {run for file in (out / "sweeps").glob("*.json") for run in run_ids(read_json(file).get("runs"))}
+    folders |= set(run_ids([folder.name for folder in out.iterdir() if (folder / "config.json").exists()])) | set(jobs)
     found = [_run(out / run, jobs.get(run), known, note is None) for run in sorted(folders)]
     how = sacct({run.job for run in found if run.state == "lost" and run.job})
     return [_with_end(run, how.get(run.job or "")) for run in found], note
@@ -93,10 +94,12 @@ def runs(out: Path) -> tuple[list[Run], str | None]:
 def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> Run:
     status = read_status(folder)
     state, reason = str(status.get("state", "queued")), status.get("reason")
-    beat = status.get("heartbeat")
+    beat = max((each for each in (status.get("heartbeat"), _lock_beat(folder)) if each is not None), default=None)
     age = None if beat is None else max(time.time() - beat, 0.0)
-    if (folder / "record.json").exists():
+    if is_done(folder):
         state, reason = "done", None
+    elif state == "done":
+        state, reason = "lost", "its record.json is gone or was cut"
     elif job in known:
         if known[job] in ("RUNNING", "COMPLETING"):
             begun = status.get("position") is not None  # also where another command has set it to queued since
@@ -110,6 +113,12 @@ def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> R
         state, reason = "lost", "its process is gone"
     return Run(folder.name, _method(folder), state, reason, status.get("position"), age, status.get("started"),
                int(status.get("restarts") or 0), job)  # fmt: skip
+
+
+def _lock_beat(folder: Path) -> float | None:
+    """When the process of a run last said that it is alive; it does so also in long steps."""
+    beat = read_json(folder / "lock").get("heartbeat")
+    return beat if isinstance(beat, int | float) else None
 
 
 def _dead(status: dict[str, Any], age: float | None) -> bool:

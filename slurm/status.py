@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from slurm.jobs import ENDED, STATES, Run, runs
 from slurm.words import parse
@@ -75,9 +76,14 @@ def rendered(shown: list[Run], note: str | None, found: list[Run] | None = None)
     for run in sorted(shown, key=lambda run: STATES.index(run.state)):
         left, going = seconds_to_go(run), run.state == "running"
         beat = f"{spoken(run.age)} ago" if going and run.age is not None else ""
-        table.add_row(run.run_id, run.state, run.job or "", where(run), "" if left is None else spoken(left), beat,
-                      str(run.restarts or ""), run.reason or "")  # fmt: skip
+        table.add_row(run.run_id, run.state, run.job or "", plain(where(run)), "" if left is None else spoken(left),
+                      beat, str(run.restarts or ""), plain(run.reason or ""))  # fmt: skip
     return Group(table, summary(shown if found is None else found), *([f"note: {note}"] if note else []))
+
+
+def plain(text: str) -> Text:
+    """Text as it is: no markup, and no characters that move a terminal's cursor."""
+    return Text("".join(each if each.isprintable() else " " for each in text))
 
 
 def summary(found: list[Run]) -> str:
