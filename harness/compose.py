@@ -1,7 +1,8 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, make_dataclass
+from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 import benchmarks
 from benchmarks import protocols
 from benchmarks.settings import SETTINGS
-from harness import overrides
+from harness import overrides, presets
 from harness.config import (
     CONF,
     GROUPS,
     Command,
     check_values,
     execution,
+    nearest,
     parse_bytes,
     run_id,
     seed_pairs,
@@ -32,12 +34,17 @@ from methods.base import METHODS, find, load_plugins, transparent
 
 @dataclass(frozen=True)
 class Request:
-    """What one command asks for: the configs of its runs by run id, and what holds for the command as a whole."""
+    """What one command asks for: the configs of its runs by run id, and what holds for the command as a whole.
+
+    `preset` and `report` (its name, question, table and plots) are empty where no preset is asked for.
+    """
 
     runs: dict[str, dict[str, Any]]
     plan: bool
     rerun: str
     execution: dict[str, Any]
+    preset: str = ""
+    report: dict[str, Any] = field(default_factory=dict)
 
 
 def request(words: list[str]) -> Request:
@@ -45,15 +52,28 @@ def request(words: list[str]) -> Request:
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
     plugins = load_plugins([str(path) for path in given[0]]) if given and given[0] else []
-    arguments = [_long_form(argument) for argument in arguments]
+    preset, arguments = _preset([_long_form(argument) for argument in arguments])
+    blocks = presets.arguments(preset, arguments, METHODS) if preset else [arguments]
     _store_schema()
     runs: dict[str, dict[str, Any]] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
-        for words_of_one in overrides.combinations(arguments):
+        for words_of_one in (words for block in blocks for words in overrides.combinations(block)):
             command, chosen = _compose(words_of_one)
             for config in _configs(command, chosen, plugins, _methods_set(words_of_one)):
                 runs.setdefault(run_id(config, _table(config).hash), config)
-    return Request(runs, command["plan"], command["rerun"], execution(command))
+    _check_of_benchmark(arguments, runs)
+    asked = Request(runs, command["plan"], command["rerun"], execution(command))
+    if preset is None:
+        return asked
+    report = {"title": preset.name, "question": preset.question, **preset.report}
+    return replace(asked, preset=preset.name, report=report)
+
+
+def _preset(arguments: list[overrides.Argument]) -> tuple[presets.Preset | None, list[overrides.Argument]]:
+    """The preset that is asked for, and the other words."""
+    names = [str(name) for name in overrides.value_of(arguments, "preset")]
+    rest = [argument for argument in arguments if argument.key != "preset"]
+    return (presets.find(names[0]) if names and names[0] != "none" else None), rest
 
 
 def _long_form(argument: overrides.Argument) -> overrides.Argument:
@@ -148,6 +168,7 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> list[str]:
 
 def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
     words = _with_protocol(words)
+    words = _of_benchmark(words)
     try:
         config = compose("config", overrides=words, return_hydra_config=True)
         chosen = dict(config.hydra.runtime.choices)
@@ -166,8 +187,6 @@ def _with_protocol(words: list[str]) -> list[str]:
     given = {key: value.strip("'\"") for key, _, value in (word.partition("=") for word in words)}
     rest = [word for word in words if word.partition("=")[0] != "protocol"]
     benchmark, protocol = given.get("benchmark"), given.get("protocol")
-    if protocol is None and benchmark is None and _preset_chooses_protocol(given.get("preset", "none")):
-        return rest
     if protocol is None:
         protocol = _default_protocol(benchmark or protocols.find(protocols.DEFAULT).benchmark)
     if protocol == "none":
@@ -179,9 +198,25 @@ def _with_protocol(words: list[str]) -> list[str]:
     return words if benchmark else [*words, f"benchmark={rule.benchmark}"]
 
 
-def _preset_chooses_protocol(preset: str) -> bool:
-    file = CONF / "preset" / f"{preset}.yaml"
-    return file.is_file() and "override /protocol" in file.read_text(encoding="utf-8")
+def _of_benchmark(words: list[str]) -> list[str]:
+    """`kinetics.annotations=DIR` is benchmark.annotations=DIR where the benchmark is kinetics; elsewhere it goes."""
+    given = dict(word.split("=", 1) for word in words)
+    benchmark = given.get("benchmark") or protocols.find(protocols.DEFAULT).benchmark
+    return [
+        f"benchmark.{word.partition('.')[2]}" if word.startswith(f"{benchmark}.") else word
+        for word in words if word.partition(".")[0] not in SETTINGS or word.startswith(f"{benchmark}.")
+    ]  # fmt: skip
+
+
+def _check_of_benchmark(arguments: list[overrides.Argument], runs: dict[str, dict[str, Any]]) -> None:
+    """ValueError for an option of a benchmark that it has not, or that no run is on."""
+    for argument in (argument for argument in arguments if argument.head in SETTINGS):
+        own = [entry.name for entry in fields(SETTINGS[argument.head])]
+        name = argument.key.partition(".")[2]
+        if name not in own:
+            raise ValueError(f"benchmark {argument.head} has no option '{name}'{nearest(name, own)}")
+        if not any(config["benchmark"]["name"] == argument.head for config in runs.values()):
+            raise ValueError(f"{argument.key} is set, but no run is on benchmark={argument.head}")
 
 
 def _default_protocol(benchmark: str) -> str:
@@ -246,11 +281,13 @@ def _method_names(given: list[str]) -> list[str]:
 def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
     budget = command["memory"]["budget"]
     rule = next((rule for rule in protocols.PROTOCOLS.values() if _file_name(str(rule)) == chosen["protocol"]), None)
-    if budget == "protocol" and rule is not None:
-        budget = rule.budget_for(command["benchmark"])
-    if budget == "protocol":
+    times = re.fullmatch(r"(\d+(?:\.\d*)?)x", str(budget))
+    if budget != "protocol" and not times:
+        return parse_bytes(budget)
+    if rule is None:
         raise ValueError(f"benchmark={chosen['benchmark']} without a protocol needs memory.budget=, e.g. 700kB or none")
-    return parse_bytes(budget)
+    size = parse_bytes(rule.budget_for(command["benchmark"]))
+    return parse_bytes(round(size * float(times[1]))) if times else size
 
 
 @lru_cache

@@ -43,7 +43,7 @@ def option(default: Any, help: str, above: float | None = None) -> Any:
 class Memory:
     """The byte budget of everything that a method carries from one experience to the next."""
 
-    budget: Any = option("protocol", "bytes: 700kB, 2GB, 512KiB, 700000, or none; default: the protocol's")
+    budget: Any = option("protocol", "bytes: 700kB, 2GB, 700000, or none; 0.5x: times the protocol's, the default")
     count: str = option("carried", "what the budget bounds: carried | total (with the live model)")
 
 
@@ -113,7 +113,7 @@ GROUPS = {
     "benchmark": "benchmark to run; its own settings are benchmark.NAME=... (harness.list benchmarks NAME)",
     "protocol": "named rule that fixes benchmark, label, tasks and budget; default: the benchmark's first",
     "profile": "sizes of compressor and classifier for the size of the clips",
-    "preset": "a named collection of settings, e.g. smoke: every method within seconds a run",
+    "preset": "a named experiment with its question and report, e.g. refresh_ablation; smoke: all methods in seconds",
 }
 
 # Which parts of a run say where and how it is carried out, not what comes out.

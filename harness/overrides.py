@@ -14,7 +14,7 @@ from harness.config import EXECUTION, nearest
 
 LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup")
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name
-ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins")
+ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")
 
 
 @dataclass(frozen=True)

@@ -111,6 +111,8 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     created = datetime.now(UTC).isoformat(timespec="seconds")
     content = {"id": name, "command": ["python", "-m", "harness.run", *words], "created": created,
                "runs": list(asked.runs), "methods": methods}  # fmt: skip
+    if asked.preset:
+        content |= {"preset": asked.preset, "report": asked.report}
     write_json(out / "sweeps" / f"{name}.json", content)
 
 
@@ -152,7 +154,7 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
         except ValueError as error:  # of the launcher: what makes a run fail is in its status
             print(f"harness.run: {error}", file=sys.stderr)
             return 2
-    print_table(out, list(asked.runs))
+    print_table(out, list(asked.runs), asked.report.get("layout", "metrics"), asked.report.get("columns", ()))
     missing = [run_id for run_id in asked.runs if not (out / run_id / "record.json").exists()]
     for run_id in missing:
         status = launch.read_status(out / run_id)

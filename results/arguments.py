@@ -18,6 +18,9 @@ class Option:
     choices: tuple[str, ...] = ()
 
 
+SWEEP = Option("all", "only the runs of the newest sweep of this preset, or of the sweep with this id (all: every run)")
+
+
 def nearest(given: str, allowed: Sequence[str]) -> str:
     """', did you mean x?' or nothing."""
     near = difflib.get_close_matches(given, allowed, 1)

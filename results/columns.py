@@ -12,7 +12,7 @@ from results.predictions import prediction_metrics
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity. `kind` (share, bytes, count, seconds): how it is printed; `better` (1, -1, 0): what is best."""
+    """One quantity. `kind` is share, bytes, count, seconds or decibels; `better` is 1 (high), -1 (low) or 0."""
 
     name: str
     heading: str
@@ -70,7 +70,14 @@ def _all() -> list[Column]:
         ("seconds_refresh", "refresh seconds", "seconds", "wall seconds of the refresh phase"),
     ):
         columns.append(Column(name, heading, kind, 0, text, _from_row(name)))
+    text = "peak signal-to-noise ratio in dB of stored clips as they decode after the last task (a probe of old ones)"
+    columns.append(Column("psnr", "PSNR", "decibels", 1, text, _last_psnr))
     return columns
+
+
+def _last_psnr(run: Run) -> float:
+    series = (run.record["drift"] or {}).get("psnr") or [None]
+    return math.nan if series[-1] is None else float(series[-1])
 
 
 COLUMNS: dict[str, Column] = {column.name: column for column in _all()}

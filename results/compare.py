@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 
 from results import statistics
-from results.arguments import Option, command
+from results.arguments import SWEEP, Option, command
 from results.captions import definitions, notes
 from results.columns import COLUMNS, Column
-from results.load import Loaded, load
+from results.load import Loaded, load, of_sweep
 from results.pooling import Pooled, pool, select
 from results.statistics import Comparison
 from results.tables import Entry, Heading, Row, Section, Table, title_of
@@ -99,10 +99,10 @@ def to_json(comparisons: Sequence[Comparison], column: Column) -> str:
     return json.dumps(rows, indent=1) + "\n"
 
 
-def run(outs: list[str], reference: str, metric: str, methods: list[str], format: str, mixed: bool) -> int:
+def run(outs: list[str], reference: str, metric: str, methods: list[str], sweep: str, format: str, mixed: bool) -> int:
     from results import render
 
-    loaded = load(outs)
+    loaded = of_sweep(load(outs), sweep)
     column = COLUMNS[metric or primary_metric(loaded)]
     loaded, pooled, comparisons = paired(loaded, reference, column, methods, mixed)
     if not comparisons:
@@ -122,6 +122,7 @@ OPTIONS = {
     "reference": Option("cram", "the row that the others are compared with"),
     "metric": Option("", "what is compared (default: the protocol's primary metric)", choices=("", *METRICS)),
     "methods": Option([], "methods or rows to compare; the fewer were declared before, the more can be shown", "list"),
+    "sweep": SWEEP,
     "format": Option("terminal", "how to print", choices=("terminal", "markdown", "latex", "json")),
     "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),
 }

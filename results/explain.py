@@ -10,7 +10,7 @@ from results.load import Loaded, Run
 from results.pooling import Cell, Pooled, Summary
 from results.tables import Entry, Heading, Row, Section, Table, cell_summary, title_of
 
-UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": ""}
+UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": "", "decibels": "dB"}
 
 
 def explanation(loaded: Loaded, pooled: Pooled, words: Sequence[str]) -> Table:
@@ -67,4 +67,4 @@ def _text(value: float, column: Column) -> str:
         return "–"
     if column.kind == "share":
         return f"{100 * value:.2f}"
-    return f"{value:,.1f}" if column.kind == "seconds" else f"{value:,.0f}"
+    return f"{value:,.1f}" if column.kind in ("seconds", "decibels") else f"{value:,.0f}"

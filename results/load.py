@@ -7,7 +7,7 @@ import os
 import re
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -193,6 +193,23 @@ def load(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None 
     if not found and not problems:
         raise ValueError(f"no runs in {', '.join(map(str, folders))}: an out folder holds sweeps/ and a folder a run")
     return Loaded(folders, tuple(found.values()), tuple(problems), tuple(methods), tuple(sweeps))
+
+
+def of_sweep(loaded: Loaded, name: str) -> Loaded:
+    """The runs of the newest sweep of a preset, or of the sweep with an id; `all` keeps every run.
+
+    Raises ValueError where no sweep is called so.
+    """
+    if name == "all":
+        return loaded
+    found = [sweep for sweep in loaded.sweeps if name in (sweep.get("preset"), sweep.get("id"))]
+    if not found:
+        known = [str(s.get(key)) for s in loaded.sweeps for key in ("preset", "id") if s.get(key)]
+        raise ValueError(f"sweep={name}: there is none; sweeps: {', '.join(dict.fromkeys([*known, 'all']))}")
+    newest = max(found, key=lambda sweep: str(sweep.get("created")))
+    wanted = set(map(str, newest["runs"]))
+    runs = tuple(run for run in loaded.runs if run.run_id in wanted)
+    return replace(loaded, runs=runs, sweeps=(newest,))
 
 
 def read_json(path: Path) -> tuple[Any, bytes]:

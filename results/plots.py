@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from results.arguments import Option, command
+from results.arguments import SWEEP, Option, command
 from results.figures import NoData
-from results.load import Loaded, load
+from results.load import Loaded, load, of_sweep
 from results.pooling import Pooled, select
 
 if TYPE_CHECKING:
@@ -79,10 +79,12 @@ def save(plot: Plot, folder: Path, formats: Sequence[str]) -> list[Path]:
     return paths
 
 
-def run(outs: list[str], plots: list[str], format: list[str], methods: list[str], to: str, mixed: bool) -> int:
+def run(
+    outs: list[str], plots: list[str], format: list[str], methods: list[str], sweep: str, to: str, mixed: bool
+) -> int:
     from matplotlib import pyplot
 
-    loaded, pooled = select(load(outs), mixed, methods)
+    loaded, pooled = select(of_sweep(load(outs), sweep), mixed, methods)
     if not loaded.done:
         raise ValueError(f"no run in {', '.join(outs)} is done: there is nothing to plot")
     folder = Path(to) if to else Path(outs[0]) / "plots"
@@ -106,6 +108,7 @@ OPTIONS = {
     ),
     "format": Option(["svg"], "file formats: svg, png, pdf", "list", ("svg", "png", "pdf")),
     "methods": Option([], "methods or rows to draw (default: all)", "list"),
+    "sweep": SWEEP,
     "to": Option("", "folder to write to (default: OUT/plots)"),
     "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),
 }

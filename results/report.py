@@ -15,7 +15,7 @@ from urllib.parse import quote
 from results import compare, plots
 from results.arguments import Option, command, value_of
 from results.columns import COLUMNS
-from results.load import Loaded, Run, load, run_row
+from results.load import Loaded, Run, load, of_sweep, run_row
 from results.pooling import Pooled, select
 from results.render import not_run
 from results.tables import LAYOUTS, Entry, build, title_of
@@ -24,10 +24,17 @@ LARGEST_SVG = 200_000  # a plot of more bytes than this is shown as PNG
 FILES = ("config.json", "log.txt", "status.json", "record.json")
 
 
-def wishes(loaded: Loaded) -> dict[str, Any]:
-    """What the newest sweep asks its report to show: its key `report` (question, layout, columns, plots, ...)."""
-    asked = [sweep for sweep in loaded.sweeps if isinstance(sweep.get("report"), dict)]
-    return max(asked, key=lambda sweep: str(sweep.get("created")))["report"] if asked else {}
+def wishes(loaded: Loaded, sweep: str) -> tuple[Loaded, dict[str, Any]]:
+    """The runs to show, and what a preset asks its report to show: its sweep's key `report` (question, layout, ...).
+
+    Where no sweep is named, the newest decides: if a preset asked for it, the report is about its runs alone.
+    """
+    if not sweep:
+        newest = max(loaded.sweeps, key=lambda each: str(each.get("created")), default={})
+        sweep = str(newest.get("id")) if isinstance(newest.get("report"), dict) else "all"
+    loaded = of_sweep(loaded, sweep)
+    asked = loaded.sweeps[0].get("report") if sweep != "all" else {}
+    return loaded, asked if isinstance(asked, dict) else {}
 
 
 def html(loaded: Loaded, folder: Path, choice: dict[str, Any]) -> str:
@@ -158,9 +165,12 @@ def _environment(done: Sequence[Run]) -> list[dict[str, Any]]:
     return [{"what": what, "value": value, "n": n} for (what, value), n in counts.items()]
 
 
-def run(outs: list[str], to: str, **choice: Any) -> int:
-    loaded = load(outs)
-    for key, value in wishes(loaded).items():
+def run(outs: list[str], to: str, sweep: str, **choice: Any) -> int:
+    loaded, asked = wishes(load(outs), sweep)
+    if isinstance(asked.get("compared"), list):  # a preset's methods may have been narrowed on the command line
+        ran = {run.method for run in loaded.runs}
+        asked = asked | {"compared": [name for name in asked["compared"] if name in ran]}
+    for key, value in asked.items():
         if key in choice and choice[key] == OPTIONS[key].default:
             text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
             choice[key] = value_of(key, text, OPTIONS[key])
@@ -179,6 +189,7 @@ def run(outs: list[str], to: str, **choice: Any) -> int:
 
 OPTIONS = {
     "to": Option("", "HTML file to write (default: OUT/report.html)"),
+    "sweep": Option("", "preset or id of the sweep to show, or all (default: the newest, if a preset's; else all)"),
     "title": Option("", "heading (default: the out folder's name)"),
     "question": Option("", "the question that the runs are to answer"),
     "layout": Option("metrics", "of the main table: metrics or grid", choices=LAYOUTS),

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from results.arguments import Option, command
+from results.arguments import SWEEP, Option, command
 from results.captions import caption, notes
 from results.columns import COLUMNS, DEFAULT, Column
-from results.load import Loaded, load
+from results.load import Loaded, load, of_sweep
 from results.pooling import Cell, Pooled, Summary, bytes_text, select, summarise
 
 LAYOUTS = ("metrics", "grid")
@@ -124,12 +124,13 @@ def _entry(cell: Cell | None, column: Column) -> Entry:
 
 
 def number(mean: float, half_width: float, kind: str) -> str:
-    """A share in per cent with its interval, or a plain count or number of seconds."""
+    """A share in per cent or decibels with the interval, or a plain count or number of seconds."""
     if math.isnan(mean):
         return "–"
-    if kind == "share":
-        text = f"{100 * mean:.1f}"
-        return text if math.isnan(half_width) else f"{text} ± {100 * half_width:.1f}"
+    if kind in ("share", "decibels"):
+        scale = 100 if kind == "share" else 1
+        text = f"{scale * mean:.1f}"
+        return text if math.isnan(half_width) else f"{text} ± {scale * half_width:.1f}"
     return f"{mean:,.1f}" if kind == "seconds" and mean < 10 else f"{mean:,.0f}"
 
 
@@ -149,7 +150,9 @@ def _mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
                 rows[index].entries[position] = Entry(old.text, old.summary, best=True)
 
 
-def print_table(out: Path, run_ids: list[str] | None = None) -> None:
+def print_table(
+    out: Path, run_ids: list[str] | None = None, layout: str = "metrics", columns: Sequence[str] = ()
+) -> None:
     """Print the main table of an out folder (or of some of its runs) and where the records lie.
 
     Cells of mixed sources or devices are pooled and the caption says so: runs just made must not end without a table.
@@ -157,7 +160,7 @@ def print_table(out: Path, run_ids: list[str] | None = None) -> None:
     from results.render import to_terminal
 
     loaded, pooled = select(load(out, run_ids), mixed=True)
-    to_terminal(build(loaded, pooled))
+    to_terminal(build(loaded, pooled, layout, columns))
     print(f"records: {len(loaded.done)} in {Path(out)}{'/' if loaded.done else ''} (a folder a run, record.json)")
 
 
@@ -176,6 +179,7 @@ def run(
     format: str,
     columns: list[str],
     methods: list[str],
+    sweep: str,
     explain: list[str],
     reference: bool,
     mixed: bool,
@@ -183,7 +187,7 @@ def run(
     from results import render
     from results.explain import explanation
 
-    loaded, pooled = select(load(outs), mixed, methods)
+    loaded, pooled = select(of_sweep(load(outs), sweep), mixed, methods)
     table = explanation(loaded, pooled, explain) if explain else build(loaded, pooled, layout, columns)
     if reference:
         add_published(table, pooled)
@@ -201,6 +205,7 @@ OPTIONS = {
     "format": Option("terminal", "how to print", choices=FORMATS),
     "columns": Option([], f"quantities to show: {', '.join(COLUMNS)}", "list", tuple(COLUMNS)),
     "methods": Option([], "methods or rows to show, such as cram,er (default: all)", "list"),
+    "sweep": SWEEP,
     "explain": Option([], "rows and columns whose runs and values to list, such as cram,forgetting", "list"),
     "reference": Option(False, "published numbers on the same stream below the table", "flag"),
     "mixed": Option(False, "pool runs of different sources, devices or precisions; the caption says so", "flag"),
