@@ -81,10 +81,18 @@ def test_words_of_the_user_win() -> None:
 
 
 def test_a_preset_moves_to_another_benchmark_or_says_why_not(tmp_path: Path) -> None:
-    lines = [f"clip{i}.mp4,{'abcdef'[i % 6]},{'train' if i < 24 else 'test'}" for i in range(36)]
-    (tmp_path / "clips.csv").write_text("\n".join(["file,action,split", *lines]))
-    words = ["benchmark=video_csv", f"video_csv.annotations={tmp_path}", "benchmark.tasks=3", "benchmark.frames=8"]
-    words += ["benchmark.size=32", "memory.budget=1MB", "replicates=2"]
+    lines = [f"clip{i}.mp4,0,2,{'train' if i < 24 else 'test'},{'abcdef'[i % 6]}" for i in range(36)]
+    for i in range(36):
+        (tmp_path / f"clip{i}.mp4").touch()  # a plan does not open the videos
+    (tmp_path / "clips.csv").write_text("\n".join(["file,start,stop,split,action", *lines]) + "\n")
+    words = ["benchmark=video_csv", f"video_csv.annotations={tmp_path / 'clips.csv'}", "benchmark.tasks=3"]
+    words += [
+        f"video_csv.videos={tmp_path}",
+        "benchmark.frames=8",
+        "benchmark.size=32",
+        "memory.budget=1MB",
+        "replicates=2",
+    ]
     found = configs("preset=from_scratch", *words)
     assert {(c["benchmark"]["name"], c["protocol"], c["benchmark"]["tasks"]) for c in found} == {
         ("video_csv", "custom", 3)
@@ -101,7 +109,7 @@ def test_a_preset_moves_to_another_benchmark_or_says_why_not(tmp_path: Path) -> 
         "methods=er benchmark=video_csv memory.budget=2x": "needs memory.budget=",
     }.items():
         with pytest.raises(ValueError, match=re.escape(said)):
-            configs(*given.split(), *(words[1:2] if "video_csv" in given else []))
+            configs(*given.split(), *(words[1:6] if "video_csv" in given else []))
 
 
 def test_a_report_answers_the_question_of_the_preset_that_ran(tmp_path: Path, capsys) -> None:
