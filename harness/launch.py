@@ -293,11 +293,16 @@ def slurm(folders: list[Path], how: dict[str, Any]) -> list[str]:
     """Job arrays; the runs go on after the command, unless slurm.wait stays with them."""
     from slurm import launcher, snapshot, status
 
-    out, runs, plugins = Path(how["out"]), {}, {}
+    out, runs, plugins, copies = Path(how["out"]), {}, {}, {}
     for folder in folders:
         config = json.loads((folder / "config.json").read_text())
         runs[folder] = config["method"]["name"]
         plugins |= {Path(plugin["path"]): None for plugin in config["plugins"]}
+        given = config["benchmark"].get("annotations")
+        if given:
+            copies[given] = copies.get(given) or str(snapshot.annotations(out, Path(given)))
+            config["benchmark"]["annotations"] = copies[given]
+            write_json(folder / "config.json", config)
     code = snapshot.take(out, list(plugins))
     jobs = launcher.submit(out, runs, how["slurm"], [sys.executable, "-m", "harness.run_folders"], code)
     print(f"{len(jobs)} jobs submitted; how they do: {launcher.status_command(out)}", file=sys.stderr)

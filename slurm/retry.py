@@ -2,19 +2,19 @@
 
 Submits again the runs that failed or were lost, with more memory or time if asked; never one that is done, or that has
 a job. Lost runs go on with the code that they were submitted with. Failed ones run with the code as it is now: they
-continue from their checkpoint if that is the same code, else from the start (resume=force: from the checkpoint).
+continue from their checkpoint if that is the same code, else from the start (resume=force: from the checkpoint, and
+the record says which sources made what came before).
 """
 
 import json
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 from harness.config import nearest
 from slurm import launcher, snapshot
-from slurm.folders import read_json
-from slurm.jobs import Run, runs, submissions
+from slurm.folders import read_json, write_json
+from slurm.jobs import Run, runs, squeue, submissions
 from slurm.words import parse
 
 DEFAULTS = {"only": None, "method": None, "memory": None, "minutes": None, "resume": None}
@@ -66,16 +66,22 @@ def wanted(given: dict[str, Any]) -> dict[str, float | int]:
 def resubmit(out: Path, again: list[Run], more: dict[str, Any], force: bool) -> list[str]:
     """Submit runs, those of the same settings and code together; ids of the jobs."""
     before = {run: content for content in submissions(out) for of_job in content["jobs"].values() for run in of_job}
+    known = squeue(out) if before else {}
     alike: dict[str, tuple[dict[str, Any], list[str], Path, dict[Path, str]]] = {}
     for run in again:
         config, old = read_json(out / run.run_id / "config.json"), before.get(run.run_id, {})
+        if not isinstance(config.get("execution"), dict) or not isinstance(config.get("plugins"), list):
+            raise ValueError(f"{out / run.run_id / 'config.json'} is no config of a run; ask for the run again")
+        # The run itself sees which sources made its checkpoint, and starts anew if they are others.
+        config["execution"].setdefault("checkpoint", {})["resume"] = "force" if force else "same"
+        write_json(out / run.run_id / "config.json", config)
+        if read_json(out / run.run_id / "lock").get("job") not in (None, *known):
+            (out / run.run_id / "lock").unlink(missing_ok=True)  # its job is gone: no need to wait until it is stale
         settings = with_more(old.get("settings") or config["execution"]["slurm"], run.method, more)
         command = old.get("command") or [sys.executable, "-m", "harness.run_folders"]
         code = Path(old["code"]) if run.state == "lost" and "code" in old else None
         if code is None or not code.is_dir():
             code = snapshot.take(out, [Path(plugin["path"]) for plugin in config["plugins"]])
-            if str(code) != old.get("code") and not force:
-                shutil.rmtree(out / run.run_id / "checkpoint", ignore_errors=True)
         key = json.dumps([settings, command, str(code)])
         alike.setdefault(key, (settings, command, code, {}))[3][out / run.run_id] = run.method
     jobs = []

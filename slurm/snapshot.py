@@ -6,12 +6,13 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("harness", "methods", "benchmarks", "results", "slurm")
 LEFT_OUT = ("__pycache__",)
+LARGEST = 500_000_000  # bytes of annotations
 
 
 def take(out: Path, plugins: Sequence[Path] = ()) -> Path:
@@ -22,12 +23,29 @@ def take(out: Path, plugins: Sequence[Path] = ()) -> Path:
     content = {str(path.relative_to(ROOT)): path.read_bytes() for path in source_files()}
     for path in plugins:
         content[f"plugins/{hashlib.sha256(path.read_bytes()).hexdigest()}.py"] = path.read_bytes()
+    return kept(out / "slurm" / "code", content, git_files)
+
+
+def annotations(out: Path, path: Path) -> Path:
+    """Copy the user's annotations, a file or a folder, to OUT/slurm/annotations/<hash>/; where they are there."""
+    files = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]
+    files = [each for each in files if not any(part.startswith(".") for part in each.relative_to(path.parent).parts)]
+    size = sum(each.stat().st_size for each in files)
+    if size > LARGEST:
+        raise ValueError(f"benchmark.annotations={path} holds {size / 1e6:.0f} MB, more than the {LARGEST // 10**6} MB "
+                         "that are copied for jobs: give a folder of the annotations alone")  # fmt: skip
+    content = {str(each.relative_to(path.parent)): each.read_bytes() for each in files}
+    return kept(out / "slurm" / "annotations", content) / path.name
+
+
+def kept(place: Path, content: dict[str, bytes], more: Callable[[], dict[str, bytes]] = dict) -> Path:
+    """The folder in `place` that is named by a hash of its content; made, with `more` beside, if it is not there."""
     digest = hashlib.sha256()
     for name, data in sorted(content.items()):
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
-    folder = out / "slurm" / "code" / digest.hexdigest()[:16]
+    folder = place / digest.hexdigest()[:16]
     if not folder.exists():
-        content |= git_files()
+        content = content | more()
         beside = folder.with_name(f"{folder.name}.{uuid.uuid4().hex[:6]}")
         for name, data in content.items():
             (beside / name).parent.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from slurm.folders import read_status, write_json
 from slurm.jobs import job_of, submissions
 from slurm.launcher import submit
 from tests.slurm_cluster import Cluster, cluster, fake_slurm, wait_until  # noqa: F401  fixtures
+from tests.test_real_streams import write_video
 
 TINY = ["preset=smoke", "benchmark.clips_per_class=1", "classifier.steps=2"]
 PATIENCE = 300  # seconds, for machines that are busy with other things
@@ -119,8 +121,11 @@ def test_submitted_once_then_lost_retried_and_cancelled(tmp_path, cache, capsys,
     assert status.main([str(out)]) == 1
     assert "4 runs: 2 queued, 2 lost" in capsys.readouterr().out
     code = submissions(out)[0]["code"]
+    locked = next(out.glob("*-er-s0-*")) / "lock"
+    write_json(locked, {"host": "a-node", "job": "1_1", "heartbeat": time.time()})
     assert retry.main([str(out), "only=lost", "minutes=500", "memory=2"]) == 0
     assert "2 runs in 1 jobs" in capsys.readouterr().out
+    assert not locked.exists()
     last = submissions(out)[-1]
     assert last["code"] == code
     assert last["settings"]["minutes"] == 500
@@ -134,6 +139,23 @@ def test_submitted_once_then_lost_retried_and_cancelled(tmp_path, cache, capsys,
     assert cancel.main([str(out)]) == 0
     assert json.loads(fake_slurm.read_text()) == {}
     assert {run["reason"] for run in looked_up(capsys, out).values()} == {"cancelled; slurm.retry submits it again"}
+
+
+def test_the_users_files_are_those_of_the_moment_of_submission(tmp_path, cache, fake_slurm):  # noqa: F811
+    videos, out = tmp_path / "mine", tmp_path / "out"
+    lines = ["file,label,start,stop,split"]
+    for number in range(8):
+        write_video(videos / f"{number}.mp4", seconds=1)
+        lines.append(f"{number}.mp4,{'ab'[number % 2]},0,1,{'train' if number < 6 else 'test'}")
+    (videos / "clips.csv").write_text("\n".join(lines) + "\n")
+    words = ["benchmark=video_csv", f"benchmark.annotations={videos / 'clips.csv'}", f"benchmark.videos={videos}"]
+    words += ["benchmark.tasks=2", "benchmark.valid=0", "benchmark.frames=8", "benchmark.size=32", "label=label"]
+    words += ["memory.budget=100kB", cache, f"out={out}", "methods=[naive]", *SMALL_JOB]
+    assert main(words) == 0
+    (file,) = out.glob("*/config.json")
+    copied = Path(json.loads(file.read_text())["benchmark"]["annotations"])
+    assert copied.is_relative_to(out / "slurm" / "annotations")
+    assert copied.read_bytes() == (videos / "clips.csv").read_bytes()
 
 
 def test_what_sbatch_refuses_is_one_line(tmp_path, cache, capsys, fake_slurm):  # noqa: F811
