@@ -113,9 +113,13 @@ def _read(path: Path) -> tuple[list[str], list[list[str]], list[int]]:
             reader = csv.reader(file, strict=True)
             header = [name.strip() for name in next(reader, [])]
             _check_header(path, header)
+            last = reader.line_num
             for row in reader:
+                first, last = last + 1, reader.line_num
                 if not row:
                     continue
+                if last > first:  # else a stray quote would join the begin of one row and the end of another
+                    raise ValueError(f"{path} line {first}: a quoted field goes on in line {last}")
                 if len(row) != len(header):
                     raise ValueError(f"{path} line {reader.line_num}: {len(row)} fields where the header has "
                                      f"{len(header)}")  # fmt: skip

@@ -38,6 +38,11 @@ def fit(pixels: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
         scale = min(h / height, w / width)
         y, x = (h - scale * height) / 2, (w - scale * width) / 2
         box = (x, y, x + scale * width, y + scale * height)
+        # Pillow copies what it is given: only what its filter reaches for.
+        left, right = max(0, int(x - scale) - 1), min(w, int(np.ceil(x + scale * (width + 1))) + 1)
+        top, bottom = max(0, int(y - scale) - 1), min(h, int(np.ceil(y + scale * (height + 1))) + 1)
+        pixels = pixels[top:bottom, left:right]
+        box = (box[0] - left, box[1] - top, box[2] - left, box[3] - top)
     image = Image.fromarray(np.ascontiguousarray(pixels))
     return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR, box=box))
 

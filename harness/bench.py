@@ -22,6 +22,8 @@ HELP = """usage: python -m harness.bench [only=NAME[,NAME...]] [out=FILE.json] [
 step      a training step of er in the harness against the same step in a bare PyTorch loop
 refresh   cram's refresh phase against its decode and encode forward passes
 loader    the cached loader against the bare decoder, clips a second
+videos    long 1080p and short 340x256 videos, decoded once and read from the cache, against the bare decoder
+waiting   share of a training step that is spent waiting for data
 storage   bytes of stored codes against their information
 fill      a buffer of 8,232-byte clips filled, sampled and rewritten at `budget`
 start     start-up of `python -m harness.run --help`"""
@@ -237,12 +239,14 @@ def main(words: list[str]) -> int:
         print(HELP)
         return 0
     check_packages()
+    from harness.bench_videos import bench_videos, bench_waiting
     from harness.config import nearest, parse_bytes
 
     given = dict(word.partition("=")[::2] for word in words)
     unknown = set(given) - {"only", "out", "budget"}
-    every = {"step": bench_step, "refresh": bench_refresh, "loader": bench_loader, "storage": bench_storage,
-             "fill": lambda: bench_fill(parse_bytes(given.get("budget", "2GB"))), "start": bench_start}  # fmt: skip
+    every = {"step": bench_step, "refresh": bench_refresh, "loader": bench_loader, "videos": bench_videos,
+             "waiting": bench_waiting, "storage": bench_storage, "start": bench_start,
+             "fill": lambda: bench_fill(parse_bytes(given.get("budget", "2GB")))}  # fmt: skip
     wanted = given.get("only", ",".join(every)).strip("[]").split(",")
     for name in [*unknown, *(name for name in wanted if name not in every)]:
         print(f"harness.bench: unknown '{name}'{nearest(name, [*every, 'only', 'out', 'budget'])}", file=sys.stderr)

@@ -111,6 +111,10 @@ MUTATIONS = {
     "other video": (lambda t: t.replace("P01_11_0,P01,P01_11", "P01_11_0,P01,P01_12", 1), "not of the row's video_id"),
     "duplicate id": (lambda t: t + t.splitlines()[1] + "\n", "stands in an earlier row"),
     "video of the test part": (lambda t: t.replace("P01_11", "P01_31"), "in the train and in the validation file"),
+    "quotes over lines": (
+        lambda t: t.replace(",00:00:01.25,", ',",', 1).replace(",00:00:03.25,", ',",', 1),
+        "goes on in",
+    ),
     "not text": (lambda t: t.replace("take", "t\udcffke", 1), "cannot be read as CSV"),
 }
 
