@@ -70,7 +70,7 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
     import torch.nn.functional as F
 
     from harness.train import Run
-    from methods.classifier import PixelClassifier
+    from methods.networks.small import PixelClassifier
 
     steps = 20
     config = _tiny("er", f"classifier.steps={steps}")
@@ -114,7 +114,6 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
     import torch
 
     from harness.train import Run
-    from methods.code_method import CHUNK
 
     run = Run(_tiny("cram", "compressor.steps=5", "classifier.steps=5"),
               Path(tempfile.mkdtemp(prefix="bench-")))  # fmt: skip
@@ -131,7 +130,7 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
 
     def forward() -> None:
         with torch.no_grad():
-            for chunk in codes.split(CHUNK):
+            for chunk in codes.split(method.spec.chunk):
                 method.compressor.encode(method.snapshot.decode(chunk))
 
     times = interleaved({"harness": ours, "bare": forward}, rounds)

@@ -229,9 +229,12 @@ def _configs(
     command: dict[str, Any], chosen: Mapping[str, str], plugins: list[dict[str, str]], methods_set: set[str]
 ) -> list[dict[str, Any]]:
     """The configs of one combination: its methods, each with all pairs of seeds."""
-    shared = {name: command[name] for name in shared_settings()}
+    shared = {}
     for name, settings in shared_settings().items():
-        check_values(settings, shared[name], f"{name}.", shared=True)
+        check_values(settings, command[name], f"{name}.", shared=True)
+        kept = {entry.name: command[name][entry.name] for entry in fields(settings)
+                if not (entry.metadata.get("later") and command[name][entry.name] == entry.default)}  # fmt: skip
+        shared |= {name: kept} if kept else {}
     check_values(Command, command)
     names = _method_names(command["methods"])
     for name in methods_set - set(names):

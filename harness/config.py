@@ -133,7 +133,7 @@ def shared_settings() -> dict[str, type]:
         spec.loader.exec_module(sys.modules[name])
     module = sys.modules[name]
     return {"compressor": module.CompressorSettings, "classifier": module.ClassifierSettings,
-            "replay": module.ReplaySettings}  # fmt: skip
+            "replay": module.ReplaySettings, "training": module.TrainingSettings}  # fmt: skip
 
 
 def nearest(word: str, known: Iterable[str]) -> str:

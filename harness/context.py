@@ -16,7 +16,7 @@ from harness.config import run_id
 from harness.data import Augmentation, ClipSource
 from harness.record import ROOT, sources_hash
 from methods.base import Method, Spec, find, load_plugins
-from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings
+from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
 
 
 def plugin_file(plugin: dict[str, str]) -> str:
@@ -58,6 +58,7 @@ class Context:
             compressor=CompressorSettings(**config["compressor"]),
             classifier=ClassifierSettings(**config["classifier"]),
             replay=ReplaySettings(**config["replay"]),
+            training=TrainingSettings(**config.get("training", {})),
         )
         self._labels = {name: np.unique(self.table.frame[name], return_inverse=True)[1] for name in self.table.labels}
 

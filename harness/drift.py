@@ -59,14 +59,18 @@ def probe(method: Method, slots: np.ndarray, reader: Any, device: str) -> dict[s
     """
     stored = method.buffer.take(slots)
     rows = stored.sample_id.numpy().astype(np.int64)
-    clips = ClipSource(reader, rows, np.zeros(len(rows), np.int64), {}, device).take(np.arange(len(rows))).clips
+    source = ClipSource(reader, rows, np.zeros(len(rows), np.int64), {}, device)
+    encoded, errors = [], []
     with evaluating(method.compressor):
-        fresh = method.compressor.encode(clips)
+        for part in np.split(np.arange(len(rows)), range(method.spec.chunk, len(rows), method.spec.chunk)):
+            clips = source.take(part).clips
+            encoded.append(method.compressor.encode(clips))
+            decoded = method.compressor.decode(stored.codes[part])
+            errors.append((decoded - clips.float() / 255).square().mean((1, 2, 3, 4)).clamp_min(1e-10))
+        fresh, error = torch.cat(encoded), torch.cat(errors)
         e_fresh, e_stale = method.compressor.embed(fresh).double(), method.compressor.embed(stored.codes).double()
-        decoded = method.compressor.decode(stored.codes)
     distance = (e_fresh - e_stale).square().sum(-1).mean()
     variance = e_fresh.flatten(0, -2).var(0, unbiased=False).sum()
-    error = (decoded - clips.float() / 255).square().mean((1, 2, 3, 4)).clamp_min(1e-10)
     return {
         "latent_shift": float(distance / (2 * variance).clamp_min(1e-12)),
         "changed": float((fresh != stored.codes).double().mean()),

@@ -15,8 +15,6 @@ from benchmarks.clips import ClipTable
 from harness.data import ClipSource
 from methods.base import Method
 
-BATCH = 256
-
 
 class Evaluation:
     """Predictions of every evaluated item after each experience: int16 [T,N], -1 where not evaluated."""
@@ -43,7 +41,9 @@ class Evaluation:
         A run that was stopped in between goes on behind the parts that are `done`.
         """
         seen = torch.tensor(self.stream.train_stream[after].classes_seen_so_far)
-        parts = [(j, part) for j in range(after + 1) for part in torch.arange(len(self.places[j])).split(BATCH)]
+        parts = [
+            (j, part) for j in range(after + 1) for part in torch.arange(len(self.places[j])).split(method.spec.chunk)
+        ]
         for k in range(done, len(parts)):
             task, clips = parts[k]
             self._add(method, task, clips)

@@ -13,6 +13,7 @@ from harness.context import Context
 from harness.data import CurrentExperience
 from harness.train import merged
 from methods.base import Method
+from methods.settings import steps_of
 from results.pooling import flatten, value_text
 
 WIDTH = 100  # columns of a plan that goes to a file or a pipe
@@ -134,7 +135,7 @@ def _steps(group: Group) -> dict[str, int]:
     parts = [(merged(stream), n)] if method.joint else [(e, 1) for e in stream.train_stream]
     parts = [*([] if stream.pretraining is None else [(stream.pretraining, 1)]), *parts]
     if method.opaque:
-        return {"classifier": context.spec.classifier.steps * n}
+        return {"classifier": sum(steps_of(context.spec.classifier, len(e.indices)) for e in stream.train_stream)}
     steps: dict[str, int] = {}
     for number, (part, count) in enumerate(parts):
         experience = CurrentExperience(part, n, context.clips(part), opens_run=number == 0, n_merged=count)

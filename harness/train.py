@@ -25,6 +25,7 @@ from harness.journal import Journal
 from harness.memory import MemoryMeter, stored_ids
 from harness.stop import Interrupted, Stop
 from methods.base import Phase, find, load_plugins
+from methods.settings import steps_of
 
 Progress = Callable[[dict[str, Any]], None]
 EVALUATE = -1  # the place of evaluation among the phases of an experience
@@ -272,7 +273,7 @@ class OpaqueRun(Run):
     def next_experience(self) -> None:
         number = self.position["experience"]
         experience = self.experiences()[number]
-        steps = self.context.spec.classifier.steps * experience.n_merged
+        steps = steps_of(self.context.spec.classifier, len(experience.clips))
         self.journal.clock(self.PHASE)
         self.memory.measure(self.method, experience, self.PHASE, "start")
 

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from methods.avalanche_strategies import STRATEGIES, Sizes
 from methods.base import Method, Spec, evaluating, register
 from methods.buffer import LABEL_BYTES, clips_that_fit
-from methods.classifier import PixelClassifier
+from methods.classifier import pixel_classifier
 from methods.optimiser import CLIP_NORM, Optimiser
+from methods.settings import steps_of
 
 Report = Callable[[dict[str, float]], None]
 
@@ -116,8 +117,8 @@ class AvalancheStrategy(Method):
         if spec.n_pretraining_classes:
             raise ValueError(f"method {self.name} runs with setting=scratch alone: its head is made for one stream")
         self.kind = STRATEGIES[self.strategy_name]
-        network = PixelClassifier(spec.clip_shape, spec.compressor, spec.classifier.width, spec.n_classes)
-        self.model: nn.Module = Learner(network).to(spec.device)
+        network = pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, spec.n_classes)
+        self.model: nn.Module = self.placed(Learner(network))
         self.strategy: Any = None  # built with the first experience: importing avalanche takes a while
         row_bytes = spec.raw_bytes + self.kind.row_bytes(spec.n_classes)
         self.clips = HeldClips(f"method {self.name}", row_bytes)
@@ -140,7 +141,7 @@ class AvalancheStrategy(Method):
         if self.strategy is None:
             self._build(experience.n_experiences)
         number, source, settings = experience.current_experience, experience.clips, self.spec.classifier
-        steps = settings.steps * experience.n_merged
+        steps = steps_of(settings, len(source))
         self.matched.begin(steps, experience.classes_seen_so_far, report)
         self.strategy.train_mb_size = self._fresh(number)
         self.strategy.train_epochs = steps  # the plug-in stops it after as many steps
@@ -206,12 +207,13 @@ class AvalancheStrategy(Method):
                 plugin.x_memory = [x.clone() for x in plugin.x_memory]
 
     def _network(self) -> dict[str, Any]:
+        path = "network.body.head" if hasattr(self.model.network, "body") else "network.head"
         if self.strategy_name == "ICaRL":
-            body = self.model.network.body
-            head, body.head = body.head, nn.Identity()
+            head = self.model.get_submodule(path)
+            self.model.set_submodule(path, nn.Identity())
             return {"feature_extractor": self.model, "classifier": head}
         network = {"model": self.model, "criterion": nn.CrossEntropyLoss()}
-        return network | ({"cwr_layer_name": "network.body.head"} if self.strategy_name == "CWRStar" else {})
+        return network | ({"cwr_layer_name": path} if self.strategy_name == "CWRStar" else {})
 
     def _fresh(self, number: int) -> int:
         """Current clips a step, so that those and the replayed ones are as many as every method's."""
@@ -306,7 +308,7 @@ def _matched(method: AvalancheStrategy) -> Any:
             for module in strategy.model.modules():
                 if isinstance(module, Learner):
                     module.learnt = 0
-            share = Optimiser.schedule(SimpleNamespace(steps=self.steps), self.done)
+            share = Optimiser.schedule(SimpleNamespace(moves=self.steps), self.done)
             for group in strategy.optimizer.param_groups:
                 group["lr"] = method.spec.classifier.rate * share
 

@@ -20,9 +20,10 @@ from torch import Tensor, nn
 
 from methods import avalanche_strategies
 from methods.optimiser import Optimiser
-from methods.settings import ClassifierSettings, CompressorSettings, NoSettings, ReplaySettings
+from methods.settings import ClassifierSettings, CompressorSettings, NoSettings, ReplaySettings, TrainingSettings
 
 METHODS: dict[str, type["Method"]] = {}
+CHUNK, CHUNK_BYTES = 256, 64_000_000
 
 
 @dataclass
@@ -81,10 +82,16 @@ class Spec:
     compressor: CompressorSettings = CompressorSettings()
     classifier: ClassifierSettings = ClassifierSettings()
     replay: ReplaySettings = ReplaySettings()
+    training: TrainingSettings = TrainingSettings()
 
     @property
     def raw_bytes(self) -> int:
         return int(np.prod(self.clip_shape))
+
+    @property
+    def chunk(self) -> int:
+        """Clips of one step that only encodes, refreshes, stores or predicts: 256, or fewer large ones."""
+        return min(CHUNK, max(1, CHUNK_BYTES // self.raw_bytes))
 
 
 class Method:
@@ -160,7 +167,21 @@ class Method:
 
     def begin_optimiser(self, modules: list[str], rate: float) -> None:
         """Start AdamW over the named modules for the steps of this phase; dropped by the loop when the phase ends."""
-        self.optimiser = Optimiser(modules, self._modules(modules), rate, self.phase_steps)
+        accumulate = self.spec.training.accumulate
+        self.optimiser = Optimiser(modules, self._modules(modules), rate, self.phase_steps, accumulate)
+
+    def placed(self, module: nn.Module) -> nn.Module:
+        """A module on the run's device, in the memory layout and compiled as the training settings ask for."""
+        module = module.to(self.spec.device)
+        if self.spec.training.channels_last:
+            formats = {nn.Conv2d: torch.channels_last, nn.ConvTranspose2d: torch.channels_last,
+                       nn.Conv3d: torch.channels_last_3d}  # fmt: skip
+            for part in module.modules():
+                if type(part) in formats:
+                    part.weight.data = part.weight.data.contiguous(memory_format=formats[type(part)])
+        if self.spec.training.compile:
+            module.compile()
+        return module
 
     def optimise(self, loss: Tensor) -> None:
         """One optimiser step on `loss`: backward, clipping, schedule. Override it to edit gradients."""

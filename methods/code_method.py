@@ -8,10 +8,10 @@ from torch import Tensor
 from methods.base import Batch, Method, Phase, Spec, evaluating
 from methods.buffer import Buffer, CodeRows, Store, clips_that_fit
 from methods.classifier import classification_loss, code_classifier
-from methods.compressor import Compressor, code_shape, index_bits, to_float
+from methods.code_size import code_shape, index_bits
+from methods.compressor import Compressor, to_float
 from methods.replay import fresh_part, replayed_part
-
-CHUNK = 256  # clips of one step that only encodes, refreshes or stores
+from methods.settings import steps_of
 
 
 class CodeMethod(Method):
@@ -21,9 +21,9 @@ class CodeMethod(Method):
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
-        self.compressor = Compressor(spec.clip_shape, spec.compressor).to(spec.device)
+        self.compressor = self.placed(Compressor(spec.clip_shape, spec.compressor))
         classes = spec.n_pretraining_classes or spec.n_classes
-        self.classifier = code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes).to(spec.device)
+        self.classifier = self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
         self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
         self.codes = Store(self.rows, 0, spec.device)
         self.scratch = ("codes",)
@@ -44,7 +44,9 @@ class CodeMethod(Method):
         """Train the compressor on current clips and, after the first experience, on rehearsed ones."""
         s, share = self.spec.compressor, self.spec.replay.compressor_share
         has_past = self.rehearses() and not experience.is_first
-        steps = s.first_steps if s.first_steps and experience.opens_run and experience.n_merged == 1 else s.steps
+        steps = steps_of(s, len(experience.clips), experience.n_merged)
+        if s.first_steps and experience.opens_run and experience.n_merged == 1:
+            steps = s.first_steps
         return Phase("compressor", lambda: experience.clips, self.train_compressor, start=self.begin_compressor,
                      steps=steps, batch=fresh_part(s.batch, share, has_past))  # fmt: skip
 
@@ -55,20 +57,21 @@ class CodeMethod(Method):
             self.codes = Store(self.rows, len(experience.clips), self.spec.device)
 
         return Phase("encode", lambda: experience.clips, self.encode, start=begin,
-                     epochs=1, shuffle=False, batch=CHUNK)  # fmt: skip
+                     epochs=1, shuffle=False, batch=self.spec.chunk)  # fmt: skip
 
     def classifier_phase(self, experience: Any) -> Phase:
         """Train the classifier on codebook vectors of current and stored codes."""
         s, replay = self.spec.classifier, self.spec.replay
         fresh = fresh_part(s.batch, replay.share, not experience.is_first, replay.iid)
+        steps = steps_of(s, len(experience.clips), experience.n_merged)
         return Phase("classifier", lambda: self.codes, self.train_classifier, start=self.begin_classifier,
-                     steps=s.steps, batch=fresh)  # fmt: skip
+                     steps=steps, batch=fresh)  # fmt: skip
 
     def store_phase(self, experience: Any) -> list[Phase]:
         """Offer the current codes to the buffer; nothing of the pre-training part, whose classes are not streamed."""
         if experience.is_pretraining:
             return []
-        return [Phase("store", lambda: self.codes, self.store, epochs=1, shuffle=False, batch=CHUNK)]
+        return [Phase("store", lambda: self.codes, self.store, epochs=1, shuffle=False, batch=self.spec.chunk)]
 
     def rehearses(self) -> bool:
         """Whether a part of the compressor's batch is decoded from the buffer."""

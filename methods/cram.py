@@ -10,7 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from methods.base import Batch, Phase, evaluating, register
-from methods.code_method import CHUNK, CodeMethod
+from methods.code_method import CodeMethod
 from methods.compressor import Snapshot
 
 
@@ -35,7 +35,7 @@ class CRAM(CodeMethod):
         """Walk the whole buffer once, a chunk a step; nothing is stored before the second experience."""
         if experience.is_first:
             return []
-        return [Phase("refresh", lambda: self.buffer, self.refresh, epochs=1, shuffle=False, batch=CHUNK)]
+        return [Phase("refresh", lambda: self.buffer, self.refresh, epochs=1, shuffle=False, batch=self.spec.chunk)]
 
     def begin_compressor(self) -> None:
         if len(self.buffer):

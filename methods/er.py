@@ -7,7 +7,6 @@ import torch
 
 from methods.base import Batch, Phase, Spec, register
 from methods.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
-from methods.code_method import CHUNK
 from methods.codecs import CODECS, PayloadBuffer
 from methods.pixel_method import PixelMethod
 from methods.settings import setting
@@ -40,7 +39,7 @@ class ER(PixelMethod):
             self.buffer = PayloadBuffer(codec, bytes_for_clips(spec, 0, live), generator, spec.device)
 
     def phases(self, experience: Any) -> list[Phase]:
-        store = Phase("store", lambda: experience.clips, self.store, epochs=1, shuffle=False, batch=CHUNK)
+        store = Phase("store", lambda: experience.clips, self.store, epochs=1, shuffle=False, batch=self.spec.chunk)
         return [self.classifier_phase(experience), *([] if experience.is_pretraining else [store])]
 
     def store(self, batch: Batch) -> None:

@@ -14,30 +14,36 @@ CLIP_NORM = 5.0
 class Optimiser:
     """AdamW (no weight decay) over some of a method's modules for a known number of steps."""
 
-    def __init__(self, names: list[str], modules: list[nn.Module], rate: float, steps: int):
+    def __init__(self, names: list[str], modules: list[nn.Module], rate: float, steps: int, accumulate: int = 1):
+        """`accumulate`: batches whose mean gradient makes one step of the weights; `steps` counts batches."""
         self.names, self.rate, self.steps, self.taken = list(names), rate, steps, 0
+        self.accumulate, self.moves = accumulate, -(-steps // accumulate)
         self.parameters = [p for m in modules for p in m.parameters() if p.requires_grad]
         self.torch = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=0.0, fused=True)
 
     def step(self, loss: Tensor) -> None:
-        """Backward, clip, step. FloatingPointError where the loss is not finite."""
+        """Backward; clip and step once enough batches are summed up. FloatingPointError for a loss not finite."""
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()}")
         for group in self.torch.param_groups:
-            group["lr"] = self.rate * self.schedule(self.taken)
-        self.torch.zero_grad(set_to_none=True)
-        loss.backward()
-        nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
-        self.torch.step()
+            group["lr"] = self.rate * self.schedule(self.taken // self.accumulate)
+        if self.taken % self.accumulate == 0:
+            self.torch.zero_grad(set_to_none=True)
+        (loss / self.accumulate if self.accumulate > 1 else loss).backward()
         self.taken += 1
+        if self.taken % self.accumulate == 0 or self.taken == self.steps:
+            nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+            self.torch.step()
 
     def schedule(self, step: int) -> float:
-        """Share of the peak rate at a step: linear warm-up, then cosine to FLOOR."""
+        """Share of the peak rate at a step of the weights: linear warm-up, then cosine to FLOOR."""
         warm = min(1.0, (step + 1) / WARM_UP)
-        return warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.steps))))
+        return warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.moves))))
 
     def state(self) -> dict[str, Any]:
+        summed = self.taken % self.accumulate and [p.grad for p in self.parameters]
         return {
+            **({"accumulate": self.accumulate, "gradients": summed or None} if self.accumulate > 1 else {}),
             "modules": self.names,
             "rate": self.rate,
             "steps": self.steps,
@@ -47,7 +53,9 @@ class Optimiser:
 
     @classmethod
     def loaded(cls, state: dict[str, Any], modules: list[nn.Module]) -> "Optimiser":
-        optimiser = cls(state["modules"], modules, state["rate"], state["steps"])
+        optimiser = cls(state["modules"], modules, state["rate"], state["steps"], state.get("accumulate", 1))
         optimiser.torch.load_state_dict(state["torch"])
         optimiser.taken = state["taken"]
+        for parameter, gradient in zip(optimiser.parameters, state.get("gradients") or [], strict=False):
+            parameter.grad = None if gradient is None else gradient.to(parameter)
         return optimiser

@@ -6,8 +6,9 @@ import torch
 from torch import Tensor
 
 from methods.base import Batch, Method, Phase, Spec, evaluating
-from methods.classifier import PixelClassifier, classification_loss
+from methods.classifier import classification_loss, pixel_classifier
 from methods.replay import fresh_part, replayed_part
+from methods.settings import steps_of
 
 
 class PixelMethod(Method):
@@ -16,8 +17,7 @@ class PixelMethod(Method):
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
         classes = spec.n_pretraining_classes or spec.n_classes
-        width = spec.classifier.width
-        self.classifier = PixelClassifier(spec.clip_shape, spec.compressor, width, classes).to(spec.device)
+        self.classifier = self.placed(pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
         self.buffer = None
 
     def classifier_phase(self, experience: Any) -> Phase:
@@ -28,8 +28,9 @@ class PixelMethod(Method):
         def step(batch: Batch) -> dict[str, float]:
             return self.train_classifier(batch, len(experience.clips))
 
+        steps = steps_of(s, len(experience.clips), experience.n_merged)
         return Phase("classifier", lambda: experience.clips, step, start=self.begin_classifier,
-                     steps=s.steps, batch=fresh)  # fmt: skip
+                     steps=steps, batch=fresh)  # fmt: skip
 
     def begin_classifier(self) -> None:
         self.begin_optimiser(["classifier"], self.spec.classifier.rate)

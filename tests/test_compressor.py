@@ -8,8 +8,9 @@ import torch
 
 from methods.base import Spec
 from methods.buffer import CodeRows
+from methods.code_size import code_bytes, code_grid, code_shape, compression_rate, index_bits
 from methods.codecs import CODECS
-from methods.compressor import Compressor, code_bytes, code_grid, code_shape, compression_rate, index_bits
+from methods.compressor import Compressor
 from methods.quantiser import ProductQuantiser
 from methods.settings import CompressorSettings
 from tests import tiny

@@ -1,0 +1,52 @@
+"""classifier.network=small: a small convolutional network, time folded into channels; for codes and for pixels."""
+
+from torch import Tensor, nn
+
+from methods.code_size import code_grid
+from methods.compressor import encoder, to_float
+from methods.networks.head import Headed
+from methods.settings import CompressorSettings
+
+GROUPS = 8  # of GroupNorm: batch statistics of single experiences would mislead BatchNorm
+
+
+class Block(nn.Sequential):
+    """3x3 convolution, GroupNorm, ReLU."""
+
+    def __init__(self, inward: int, outward: int, stride: int):
+        super().__init__(nn.Conv2d(inward, outward, 3, stride, 1), nn.GroupNorm(GROUPS, outward), nn.ReLU())
+
+
+class Classifier(Headed):
+    """Vectors [B,T',H',W',dim] -> logits [B, classes]; one head over all classes of the stream (class-incremental)."""
+
+    def __init__(self, grid: tuple[int, int, int], dim: int, width: int, n_classes: int):
+        super().__init__()
+        if width % GROUPS:
+            raise ValueError(f"classifier.width={width} is not a multiple of {GROUPS}")
+        self.blocks = nn.Sequential(
+            Block(grid[0] * dim, width // 2, 1), Block(width // 2, width, 2), Block(width, width, 2), nn.Flatten()
+        )
+        rows, columns = ((size + 3) // 4 for size in grid[1:])  # two strides of two
+        self.n_features = width * rows * columns
+        self.head = nn.Linear(self.n_features, n_classes)
+
+    def forward(self, vectors: Tensor) -> Tensor:
+        b, t, h, w, d = vectors.shape
+        x = vectors.permute(0, 2, 3, 1, 4).reshape(b, h, w, t * d).permute(0, 3, 1, 2)
+        return self.head(self.blocks(x))
+
+
+class PixelClassifier(nn.Module):
+    """The same classifier on pixels: the compressor's encoder, untrained and without quantiser, is its stem."""
+
+    def __init__(self, clip_shape: tuple[int, ...], compressor: CompressorSettings, width: int, n_classes: int):
+        super().__init__()
+        self.stem = encoder(clip_shape, compressor)
+        self.body = Classifier(code_grid(clip_shape, compressor), compressor.dim, width, n_classes)
+
+    def forward(self, clips: Tensor) -> Tensor:
+        return self.body(self.stem(to_float(clips)))
+
+    def new_head(self, n_classes: int) -> None:
+        self.body.new_head(n_classes)
