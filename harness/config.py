@@ -68,6 +68,7 @@ class Log:
     """What a run writes down on its way."""
 
     every: int = option(50, "steps between two lines of steps.jsonl", above=0)
+    filmstrip: int = option(0, "stored clips whose decoding after each task is kept in filmstrip.npz")
 
 
 @dataclass

@@ -41,6 +41,11 @@ class Journal:
         phase, done = position["phase"], position["step"]
         for meter, amount in (("steps", 1), ("samples", samples)):
             self.work[meter][phase] = self.work[meter].get(phase, 0) + amount
+        rehearsed = log.pop("rehearsal_seconds", 0.0)  # of a method that draws and decodes old clips within a phase
+        if rehearsed:
+            by_phase = self.seconds["by_phase"]
+            by_phase["rehearsal"] = by_phase.get("rehearsal", 0.0) + rehearsed
+            by_phase[phase] = by_phase.get(phase, 0.0) - rehearsed  # add_time gives the phase its whole time
         self.progress(position)
         if log and ((done - 1) % self.every == 0 or done == position["steps"]):
             self._append("steps.jsonl", {**position, **log})

@@ -21,6 +21,7 @@ from harness.context import Context, plugin_file
 from harness.data import CurrentExperience, Plan, batches
 from harness.drift import Drift
 from harness.evaluate import Evaluation
+from harness.filmstrip import Filmstrip
 from harness.journal import Journal
 from harness.memory import MemoryMeter, stored_ids
 from harness.stop import Interrupted, Stop
@@ -53,7 +54,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
 class Run:
     """The loop over experiences, phases and steps. What it knows between two steps is in its checkpoint."""
 
-    METERS = ("evaluation", "memory", "drift", "journal")
+    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal")
     WHEN_STOPPED = "it is saved and can go on"
 
     def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
@@ -68,6 +69,7 @@ class Run:
         self.evaluation = Evaluation(context.stream, context.items(), context.reader, context.device, context.table)
         self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
+        self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
         self.journal = Journal(folder, self.execution["log"]["every"], progress)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.saved_at = time.monotonic()
@@ -168,6 +170,8 @@ class Run:
     def measure_drift(self, experience: CurrentExperience, at: str) -> None:
         self.journal.clock("drift")
         self.drift.measure(self.method, experience.current_experience, at, experience.own_ids)
+        if at == "after":
+            self.filmstrip.measure(self.method, experience.current_experience)
         self.journal.add_time()
 
     def experiences(self) -> list[CurrentExperience]:
@@ -244,6 +248,7 @@ class Run:
     def finish(self) -> dict[str, Any]:
         """Write predictions.npz and record.json; of the checkpoint stays what `checkpoint.keep` says."""
         self.evaluation.write(self.folder / "predictions.npz")
+        self.filmstrip.write(self.folder / "filmstrip.npz", self.context.table)
         journal, buffer = self.journal, getattr(self.method, "buffer", None)
         memory = self.memory.summary() | {
             "clips_stored": None if buffer is None else len(buffer),

@@ -1,5 +1,6 @@
 """What methods that learn from codes share: compressor, encode once, classifier on codes, prediction."""
 
+import time
 from typing import Any
 
 import torch
@@ -87,13 +88,18 @@ class CodeMethod(Method):
         self.begin_optimiser(["compressor"], self.spec.compressor.rate)
 
     def train_compressor(self, batch: Batch) -> dict[str, float]:
-        clips, n_old = to_float(batch.clips), self.spec.compressor.batch - len(batch)
+        clips, n_old, seconds = to_float(batch.clips), self.spec.compressor.batch - len(batch), 0.0
         if n_old and self.rehearses():
+            began = time.perf_counter()
             clips = torch.cat([clips, self.rehearsed_clips(n_old)])
+            if clips.is_cuda:
+                torch.cuda.synchronize()  # or the decoding would be counted to whatever waits for it first
+            seconds = time.perf_counter() - began
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
         self.optimise(loss)
-        return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch), "samples": len(clips)}
+        return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch), "samples": len(clips),
+                "rehearsal_seconds": seconds}  # fmt: skip
 
     def encode(self, batch: Batch) -> None:
         with evaluating(self.compressor):

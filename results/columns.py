@@ -68,6 +68,7 @@ def _all() -> list[Column]:
         ("seconds", "seconds", "seconds", "wall seconds of a run"),
         ("seconds_cpu", "CPU seconds", "seconds", "CPU seconds of a run"),
         ("seconds_refresh", "refresh seconds", "seconds", "wall seconds of the refresh phase"),
+        ("seconds_rehearsal", "rehearsal seconds", "seconds", "wall seconds of decoding old clips for the compressor"),
     ):
         columns.append(Column(name, heading, kind, 0, text, _from_row(name)))
     text = "peak signal-to-noise ratio in dB of stored clips as they decode after the last task (a probe of old ones)"

@@ -163,6 +163,7 @@ def run_row(run: Run) -> dict[str, Any]:
         "steps_compressor": steps.get("compressor", 0), "steps_classifier": steps.get("classifier", 0),
         "seconds": seconds["total"], "seconds_cpu": seconds["cpu_total"],
         "seconds_refresh": seconds["by_phase"].get("refresh", 0.0),
+        "seconds_rehearsal": seconds["by_phase"].get("rehearsal"),
         "sources": record["sources"], "device": record["device"], "precision": record["precision_used"],
         "clip_table": record["clip_table_hash"], "digest": run.digest,
     }  # fmt: skip
