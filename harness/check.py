@@ -11,6 +11,7 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,8 @@ strict state (a new process an experience), kill and continue, budget."""
 TINY = ["preset=smoke", "benchmark.tasks=3", "memory.budget=260kB", "classifier.steps=6", "compressor.steps=6"]
 
 CAUSES = (
-    "Where a new process goes on otherwise, something is kept outside the state: in a global, in a closure, "
-    "on the class, in an attribute that NOT_STATE names, or drawn from another generator than self.generator."
+    "Something is kept outside the state: in a global, in a closure, on the class, in an attribute that NOT_STATE "
+    "names; or drawn from a generator of its own"
 )
 
 
@@ -79,9 +80,9 @@ def check(config: dict[str, Any]) -> bool:
                 step()
             except Exception as error:  # a user's method may raise anything; the check goes on and says it
                 passed = False
-                print(f"  FAILED  {what}: {type(error).__name__}: {error}")
-                if reference:
-                    print(f"          {CAUSES}")
+                last = traceback.extract_tb(error.__traceback__)[-1]
+                where = f"{Path(last.filename).name}, line {last.lineno}; debug=true shows the whole trace"
+                print(f"  FAILED  {what}: {type(error).__name__}: {error} ({where})")
                 if config["execution"]["debug"]:
                     raise
                 if not reference:
@@ -237,7 +238,7 @@ def _same(record: dict[str, Any], reference: dict[str, Any]) -> None:
     found = differences(comparable(record), comparable(reference))
     if found:
         more = f" (and {len(found) - 3} more)" if len(found) > 3 else ""
-        raise ValueError("the record is not that of the run left alone: " + "; ".join(found[:3]) + more)
+        raise ValueError("the record is not that of the run left alone: " + "; ".join(found[:3]) + f"{more}. {CAUSES}")
 
 
 if __name__ == "__main__":

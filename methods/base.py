@@ -35,6 +35,7 @@ class Batch:
     clips: Tensor | None = None
     codes: Tensor | None = None
     slots: np.ndarray | None = None
+    extra: dict[str, Tensor] = field(default_factory=dict)  # what a method stores beside its clips, float32 [B,n]
     labels: dict[str, Tensor] = field(default_factory=dict)  # every label of the clip table, int64 [B]
 
     def __len__(self) -> int:
@@ -231,7 +232,7 @@ def find(name: str) -> type[Method]:
     family, colon, member = name.partition(":")
     if colon and family == "avalanche":
         avalanche_strategies.find(member)  # says why it does not run, or which one was meant
-    near = difflib.get_close_matches(name, METHODS, n=1)
+    near = difflib.get_close_matches(name.lower(), METHODS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     raise ValueError(f"unknown method '{name}'{hint} (known: {', '.join(transparent())})")
 

@@ -68,8 +68,12 @@ class Store:
     what is written goes through `write` and `append`, which note it, so that a checkpoint saves only what changed.
     """
 
-    def __init__(self, rows: RawRows | CodeRows, capacity: int, device: str = "cpu"):
+    def __init__(
+        self, rows: RawRows | CodeRows, capacity: int, device: str = "cpu", extra: dict[str, int] | None = None
+    ):
+        """`extra`: name -> length of float32 vectors stored beside each item, such as {"logits": n_classes}."""
         self.rows, self.capacity, self.device, self.count = rows, capacity, device, 0
+        self.lengths = extra or {}
         self._allocate()
 
     def _allocate(self) -> None:
@@ -78,6 +82,7 @@ class Store:
         self.versions = np.full(-(-self.capacity // self.chunk_rows), next(WRITES))  # of each chunk of rows
         self.target = np.empty(self.capacity, np.int32)
         self.sample_id = np.empty(self.capacity, np.int32)
+        self.extra = {name: np.empty((self.capacity, n), np.float32) for name, n in self.lengths.items()}
 
     @property
     def data(self) -> np.ndarray:
@@ -96,6 +101,7 @@ class Store:
             target=torch.from_numpy(self.target[index].astype(np.int64)).to(self.device),
             sample_id=torch.from_numpy(self.sample_id[index]),
             slots=index,
+            extra={name: torch.from_numpy(vectors[index]).to(self.device) for name, vectors in self.extra.items()},
             **self.rows.from_rows(self._data[index], self.device),
         )
 
@@ -119,6 +125,8 @@ class Store:
         self._write_rows(slots, rows)
         self.target[slots] = batch.target.cpu().numpy()
         self.sample_id[slots] = batch.sample_id.cpu().numpy()
+        for name, vectors in self.extra.items():
+            vectors[slots] = batch.extra[name].detach().float().cpu().numpy()
 
     def grow(self, n: int) -> None:
         """Room for `n` more rows (bounds have no budget)."""
@@ -133,6 +141,7 @@ class Store:
     def state(self) -> dict[str, Any]:
         n = self.count
         arrays = {"data": self._data[:n], "target": self.target[:n], "sample_id": self.sample_id[:n]}
+        arrays |= {f"extra.{name}": vectors[:n] for name, vectors in self.extra.items()}
         return {k: torch.from_numpy(v) for k, v in arrays.items()}
 
     def load(self, state: dict[str, Any]) -> None:
@@ -141,6 +150,8 @@ class Store:
         self._allocate()
         for name in ("_data", "target", "sample_id"):
             getattr(self, name)[: self.count] = state[name.removeprefix("_")].numpy()
+        for name, vectors in self.extra.items():
+            vectors[: self.count] = state[f"extra.{name}"].numpy()
 
     def changes(self) -> dict[str, tuple[int, np.ndarray]]:
         """Entry of the state -> rows of a chunk, and a number for each chunk that is another one after each write."""
@@ -170,8 +181,15 @@ def reservoir_slot(stored: np.ndarray, seen: dict[int, int], target: int, draw: 
 class Buffer(Store):
     """A store that is full some day and then keeps a class-balanced sample of what it was shown."""
 
-    def __init__(self, rows: RawRows | CodeRows, capacity: int, generator: torch.Generator, device: str = "cpu"):
-        super().__init__(rows, capacity, device)
+    def __init__(
+        self,
+        rows: RawRows | CodeRows,
+        capacity: int,
+        generator: torch.Generator,
+        device: str = "cpu",
+        extra: dict[str, int] | None = None,
+    ):
+        super().__init__(rows, capacity, device, extra)
         self.generator = generator
         self.seen: dict[int, int] = {}  # clips offered so far, by class
 
@@ -180,13 +198,14 @@ class Buffer(Store):
         return self.take(torch.randint(self.count, (n,), generator=self.generator).numpy())
 
     def offer(self, batch: Batch, items: Tensor) -> None:
-        """Show items to the reservoir, one after the other; it keeps some and drops others for them."""
+        """Show items, with `batch.extra`, to the reservoir, one after the other; it keeps some and drops others."""
         slots = np.array([self._slot(int(target)) for target in batch.target.cpu()], dtype=np.int64)
         # Of two items meant for one slot the later one stays.
         last = {int(slot): i for i, slot in enumerate(slots) if slot >= 0}
         if last:
             keep = list(last.values())
-            chosen = Batch(target=batch.target[keep], sample_id=batch.sample_id[keep])
+            extra = {name: vectors[keep] for name, vectors in batch.extra.items()}
+            chosen = Batch(target=batch.target[keep], sample_id=batch.sample_id[keep], extra=extra)
             self._put(np.fromiter(last, np.int64), chosen, self.rows.to_rows(items[keep]))
 
     def _slot(self, target: int) -> int:

@@ -190,15 +190,16 @@ def _split_keys(runs: Sequence[Run], flats: Mapping[str, dict[str, str]]) -> tup
             and not all(key in flat for flat in group)
         )
 
-    shared = [key for key in keys if not key.startswith("method.")]
+    # The file of a method of the user is part of that method: a changed file makes another row, not another block.
+    shared = [key for key in keys if not key.startswith("method.") and key != "plugins"]
     columns = [key for key in shared if any(differs(group, key) for group in by_method.values())]
     columns = _needed(sorted(columns, key=_rank), list(flats.values()))
     rows: dict[str, list[str]] = {}
     for method, group in by_method.items():
-        own = [key for key in keys if key.startswith("method.settings.") and differs(group, key)]
+        own = [key for key in keys if key.startswith(("method.settings.", "plugins")) and differs(group, key)]
         # A shared key that only tells methods apart belongs to their names: it has no columns of its own. A method
-        # with the commonest value needs no mention of it, nor does the plug-in that a method comes from.
-        apart = [key for key in shared if key not in (*columns, "plugins") and differs(list(flats.values()), key)]
+        # with the commonest value needs no mention of it.
+        apart = [key for key in shared if key not in columns and differs(list(flats.values()), key)]
         apart = [key for key in apart if key != "clip_table" and not any(differs(g, key) for g in by_method.values())]
         apart = [key for key in apart if group[0].get(key) not in (None, _commonest(key, by_method))]
         rows[method] = _needed(sorted(own), group) + sorted(apart)
@@ -276,13 +277,16 @@ def value_text(key: str, text: str) -> str:
     value = json.loads(text)
     if key == "memory.budget" and isinstance(value, int):
         return bytes_text(value)
+    if key == "plugins":
+        return "+".join(digest[:6] for digest in value) or "none"
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)
 
 
 def show(key: str, text: str) -> str:
-    return f"{key.removeprefix('method.settings.')}={value_text(key, text)}"
+    name = "plugin" if key == "plugins" else key.removeprefix("method.settings.")
+    return f"{name}={value_text(key, text)}"
 
 
 def bytes_text(size: float) -> str:

@@ -5,7 +5,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+import torch
 
 from harness import check
 from harness.train import run
@@ -13,7 +15,7 @@ from methods.base import METHODS
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
-HONEST = ("grows", "branch_a_name", "one_sample", "two_views", "from_buffer")
+HONEST = ("grows", "branch_a_name", "one_sample", "two_views", "from_buffer", "dark")
 CHEATS = {
     "hides_state": r"strict state.*record is not that of the run left alone",
     "hides_in_a_view": r"over its budget.*holders: row 2000000",
@@ -55,9 +57,8 @@ def test_unusual_methods_of_a_user_pass_the_check(plugin, capsys):
     assert "FAILED" not in "".join(said.values()), said
     for name, text in said.items():
         assert text.count("  ok ") == 3, text
-        reason = (
-            "stores clips of the pre-training part" if name == "from_buffer" else "cannot run with setting=pretrained"
-        )
+        stores = name in ("from_buffer", "dark")
+        reason = "stores clips of the pre-training part" if stores else "cannot run with setting=pretrained"
         assert re.search(f"scratch only: .*{name} {reason}", text), text
     assert code == 0
 
@@ -74,6 +75,22 @@ def test_a_growing_network_pays_for_its_growth(plugin):
     grown = [row["holders"].get("growth of the live model", 0) for row in record["memory"]["per_experience"]]
     branch = (8 * 48 * 8 + 8) * 4  # weights and biases of one more branch
     assert [grown[k] for k in (0, 2, 3, 5, 6, 8)] == [0, 0, branch, branch, 2 * branch, 2 * branch]
+
+
+def test_vectors_beside_clips_are_counted_and_stay_with_their_clips(plugin):
+    walk = tiny.begun("dark", plugin, "memory.budget=260kB")
+    walk.next_experience()
+    walk.next_experience()
+    buffer, row = walk.method.buffer, 8 * 32 * 32 * 3 + 4 * 20 + 8
+    assert walk.memory.rows[-1]["holders"]["buffer"] >= len(buffer) * row
+    assert len(buffer) == buffer.capacity == 260_000 // row
+    # The logits of the clips stored last are those of the classifier as it is.
+    stored = buffer.take(np.arange(len(buffer)))
+    latest = torch.isin(stored.sample_id.long(), torch.from_numpy(walk.stream.train_stream[1].indices))
+    assert latest.any()
+    now = walk.method.predict(stored.clips)
+    assert torch.allclose(now[latest], stored.extra["logits"][latest], atol=1e-4)
+    assert not torch.allclose(now[~latest], stored.extra["logits"][~latest], atol=1e-4)
 
 
 def test_the_first_of_two_views_is_the_clip_and_the_other_is_moved(plugin, monkeypatch):

@@ -137,7 +137,7 @@ def measured(method: str, *words: str) -> dict:
     return tiny.done(method, *words)[0]["memory"]
 
 
-@pytest.mark.parametrize("method", sorted(METHODS))
+@pytest.mark.parametrize("method", sorted(name for name, cls in METHODS.items() if not cls.opaque))
 def test_no_row_is_over_the_budget_and_the_sums_agree(method):
     memory = measured(method, *([TIGHT[method]] if method in TIGHT else []))
     rows = memory["per_experience"]

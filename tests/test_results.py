@@ -4,6 +4,7 @@ import csv
 import io
 import json
 import math
+import re
 import subprocess
 import sys
 from itertools import product
@@ -378,3 +379,15 @@ def test_published_numbers_stand_only_beside_runs_on_the_same_stream(out: Path, 
     assert "83.0 ± 0.0" in ours
     assert "1,900 clips 650 kB profile small scratch" in ours
     assert "ours: cram" not in text
+
+
+def test_a_changed_file_of_a_method_is_a_row_of_its_own(out: Path, capsys: pytest.CaptureFixture) -> None:
+    older, newer = ({"plugins": [{"path": "mine.py", "sha256": digest * 64}]} for digest in "ab")
+    made = [
+        *replicates("er", [0.5]), *replicates("mine", [0.6], config=older), *replicates("mine", [0.7], config=newer)
+    ]  # fmt: skip
+    sweep(out, write(out, made), ["er", "mine"])
+    text = run(tables, capsys, out)
+    assert re.findall(r"^ (er|mine plugin=\w+) +1 ", text, flags=re.MULTILINE) == ["er", "mine plugin=aaaaaa",
+                                                                                 "mine plugin=bbbbbb"]  # fmt: skip
+    assert "not run here" not in text

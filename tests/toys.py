@@ -4,6 +4,7 @@ The tests copy this file to a folder outside the project.
 """
 
 import copy
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -187,6 +188,31 @@ class FromBuffer(Linear):
             self.classifier.weight.normal_(std=0.01, generator=self.generator)
             self.classifier.bias.zero_()
         super().begin()
+
+
+@register("dark")
+class Dark(Linear):
+    """replays clips with the logits they had when they were stored (DER, Buzzega et al. 2020)"""
+
+    def __init__(self, spec, settings, generator):
+        super().__init__(spec, settings, generator)
+        fits = clips_that_fit(spec, spec.raw_bytes + 4 * spec.n_classes, 0, 0, "method dark")
+        self.buffer = Buffer(RawRows(spec.clip_shape), fits, generator, extra={"logits": spec.n_classes})
+
+    def phases(self, experience):
+        store = Phase("store", lambda: experience.clips, self.store, epochs=1, shuffle=False, batch=16)
+        return [*super().phases(experience), store]
+
+    def train(self, batch):
+        loss = F.cross_entropy(self.classifier(pooled(batch.clips)), batch.target)
+        if len(self.buffer):
+            old = self.buffer.sample(4)
+            loss = loss + F.mse_loss(self.classifier(pooled(old.clips)), old.extra["logits"])
+        self.optimise(loss)
+        return {"loss": float(loss.detach())}
+
+    def store(self, batch):
+        self.buffer.offer(replace(batch, extra={"logits": self.predict(batch.clips)}), batch.clips)
 
 
 # ---- they cheat or are wrong
