@@ -63,6 +63,8 @@ def _parse_word(word: str) -> Argument:
         raise ValueError(f"'{word}' is not of the form name=value, e.g. methods=[cram,er]")
     if key.partition(".")[0] == "hydra" or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
         raise ValueError(f"unknown setting '{key}' (see --help)")
+    if word.count("[") != word.count("]"):
+        raise ValueError(f"cannot read '{word}': a bracket is missing, or the shell read it (quote: '{key}=[...]')")
     # Shells leave the ~ of name=~/folder alone, and Hydra's grammar has no such sign.
     home = os.path.expanduser("~")
     word = re.sub(r"(?<=[=,\[])~(?=[/,\]]|$)", lambda _: home, word)
@@ -98,7 +100,8 @@ def explain(error: Exception, known: list[str], overrides: list[str]) -> ValueEr
     key = re.sub(r"\[\d+\]", "", str(getattr(cause, "full_key", None) or ""))
     given = next((o.partition("=")[2] for o in overrides if o.partition("=")[0] == key), None)
     if "Could not override" in str(error) or (given is None and "not in" in str(cause)):
-        return _unknown(key, known)
+        whole = [name for name in (o.partition("=")[0] for o in overrides) if name.startswith(f"{key}.")]
+        return _unknown(whole[0] if whole else key, known)
     if "Invalid type assigned" in str(cause):
         return ValueError(f"{key}={given}: {key} is a group of settings; set one of them, {key}.NAME=VALUE")
     if "is not a ListConfig" in str(cause):

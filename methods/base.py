@@ -234,7 +234,8 @@ def find(name: str) -> type[Method]:
         avalanche_strategies.find(member)  # says why it does not run, or which one was meant
     near = difflib.get_close_matches(name.lower(), METHODS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
-    raise ValueError(f"unknown method '{name}'{hint} (known: {', '.join(transparent())})")
+    yours = "; plugins=[FILE.py] names the file of one of your own"
+    raise ValueError(f"unknown method '{name}'{hint}{yours} (known: {', '.join(transparent())})")
 
 
 def transparent() -> list[str]:
@@ -248,7 +249,8 @@ def load_plugins(paths: list[str]) -> list[dict[str, str]]:
     for given in paths:
         path = Path(given).resolve()
         if not path.is_file():
-            raise ValueError(f"plugins: no file '{given}'")
+            what = "is a folder; name the Python file in it" if path.is_dir() else "is no file"
+            raise ValueError(f"plugins: '{given}' {what}")
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         module_name = f"plugin_{path.stem}_{digest[:8]}"
         if module_name not in sys.modules:

@@ -35,6 +35,8 @@ def parse(argv: Sequence[str], options: dict[str, Option]) -> tuple[list[str], d
         key, equals, text = word.partition("=")
         if not equals and not word.startswith("-"):
             outs.append(word)
+        elif key in ("out", "--out") and text:
+            raise ValueError(f"'{word}': the folder is given by itself: {text}")
         elif key not in options or not equals:
             raise ValueError(f"unknown option {word!r}; options: {', '.join(options)}{nearest(key, list(options))}")
         else:

@@ -149,7 +149,7 @@ def find_row(reference: str, rows: Sequence[tuple[str, ...]]) -> str:
     if len(matches) == 1:
         return matches[0]
     several = f" stands for several rows, name one of them: {', '.join(matches)}"
-    unknown = f" is not a row; rows: {', '.join(names)}{nearest(reference, list(names))}"
+    unknown = f" is not a row; give reference=NAME, one of: {', '.join(names)}{nearest(reference, list(names))}"
     raise ValueError(f"reference={reference}{several if matches else unknown}")
 
 
