@@ -4,26 +4,35 @@ One sweep over each video writes every frame that a run can ask for into a few p
 command had finished is taken up by the same command. Runs do this themselves where it was not done before.
 
 usage: python -m benchmarks.prepare benchmark=NAME|protocol=NAME [benchmark.SETTING=VALUE ...]
-       [paths.cache=DIR] [workers=N] [stage=DIR] [share=K/N]
+       [paths.cache=DIR] [workers=N] [stage=DIR] [share=K/N] [launcher=slurm shares=N slurm.SETTING=VALUE ...]
 
 paths.cache   where the frames go; default: $VIDEO_CL_CACHE or ~/.cache/video-cl-harness
 workers       videos decoded at a time; default: the cores of this machine
 stage         copy the finished files to this folder, a disk of the machine's own (as benchmark.stage does for a run)
-share         write only part K (from 0) of N, for a job array; the command without it then verifies and finishes
+share         write only part K (from 0) of N; the command without it then verifies and finishes
+launcher      slurm: a job array over `shares` parts of the videos (slurm.*: see python -m harness.run --help); a job
+              decodes slurm.cpus videos at a time and needs no GPU; when all are over, the command without it finishes
 """
 
+import hashlib
 import importlib
+import json
+import os
+import re
 import sys
-from dataclasses import Field, fields
+from dataclasses import Field, asdict, fields
 from pathlib import Path
 from typing import Any
 
 import benchmarks
 from benchmarks import BENCHMARKS, protocols, recorded, unknown
 from benchmarks.settings import SETTINGS, RecordedSettings
-from harness.config import cores
+from harness.config import Slurm, cores
+from slurm import launcher
 
-OPTIONS = ("benchmark", "protocol", "paths.cache", "workers", "stage", "share")
+OPTIONS = ("benchmark", "protocol", "paths.cache", "workers", "stage", "share", "launcher", "shares")
+JOB = ("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", "minutes", "parallelism")
+PLACES = ("paths.cache", "stage", "benchmark.annotations", "benchmark.videos", "benchmark.stage")
 
 
 def main(words: list[str]) -> int:
@@ -32,11 +41,17 @@ def main(words: list[str]) -> int:
         print(__doc__)
         return 0
     try:
-        given = _given(words)
+        folders = [Path(word) for word in words if re.fullmatch(r"share-\d+-of-\d+", Path(word).name)]
+        given = _given([word for word in words if Path(word) not in folders])
         name, options = _benchmark(given)
         cache = Path(given.get("paths.cache") or benchmarks.default_cache()).expanduser()
         workers = _number("workers", given["workers"], 1) if "workers" in given else cores()
-        if "share" in given:
+        if given.get("launcher", "local") != "local":
+            _submit(given, cache)
+        elif folders:
+            for folder in folders:
+                _job(name, options, cache, workers, folder)
+        elif "share" in given:
             _share(name, options, cache, workers, given["share"])
         else:
             _whole(name, options, cache, workers)
@@ -68,13 +83,60 @@ def _share(name: str, options: dict[str, Any], cache: Path, workers: int, share:
     recorded.write_share(name, recording, settings, cache, workers, part, parts)
 
 
+def _submit(given: dict[str, str], cache: Path) -> None:
+    """Hand the shares of this command to Slurm; each has a folder that says how it does."""
+    if given["launcher"] != "slurm":
+        raise ValueError(unknown("launcher", given["launcher"], ("local", "slurm")))
+    settings = asdict(Slurm()) | {"gpus": 0}
+    for key, text in given.items():
+        name = key.removeprefix("slurm.")
+        if key.startswith("slurm."):
+            if name not in JOB:
+                raise ValueError(unknown("setting of Slurm", name, JOB))
+            whole = isinstance(settings[name], int)
+            settings[name] = _number(key, text, 0) if whole else float(text) if name == "memory" else text
+    shares = _number("shares", given.get("shares", "16"), 1)
+    words = [f"{key}={Path(value).expanduser().resolve() if key in PLACES else value}" for key, value in given.items()
+             if key not in ("launcher", "shares", "share", "workers") and not key.startswith("slurm.")]  # fmt: skip
+    name = hashlib.sha256(json.dumps([words, shares]).encode()).hexdigest()[:10]
+    out = cache.resolve() / f"prepare-{name}"
+    folders = {out / f"share-{k}-of-{shares}": "prepare" for k in range(shares)}
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "benchmarks.prepare", *words, f"workers={settings['cpus']}"]
+    jobs = launcher.submit(out, folders, settings, command)
+    print(f"{len(jobs)} jobs submitted; {launcher.status_command(out)} tells how they do; when all are over:\n"
+          f"python -m benchmarks.prepare {' '.join(words)}")  # fmt: skip
+
+
+def _job(name: str, options: dict[str, Any], cache: Path, workers: int, folder: Path) -> None:
+    """A share within a job: its folder tells Slurm's side how far it is, and record.json that it is done."""
+    part, parts = re.findall(r"\d+", folder.name)
+    there = len(list(cache.glob("*.part/*.json")))  # a job that is interrupted again and again must get on
+    position = {"experience": 0, "n_experiences": 1, "phase": "decoding", "step": there, "steps": there + 1}
+    _write(folder / "status.json", {"state": "running", "reason": None, "position": position})
+    try:
+        _share(name, options, cache, workers, f"{part}/{parts}")
+    except (ValueError, OSError) as error:
+        _write(folder / "status.json", {"state": "failed", "reason": str(error), "position": position})
+        raise
+    _write(folder / "status.json", {"state": "done", "reason": None, "position": None})
+    _write(folder / "record.json", {"share": f"{part}/{parts}"})
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    beside.write_text(json.dumps(content, indent=1) + "\n")
+    os.replace(beside, path)
+
+
 def _given(words: list[str]) -> dict[str, str]:
     given = {}
     for word in words:
         key, sign, value = word.partition("=")
         if not sign:
             raise ValueError(f"{word!r} is not of the form name=value (see --help)")
-        if key not in OPTIONS and not key.startswith("benchmark."):
+        if key not in OPTIONS and not key.startswith(("benchmark.", "slurm.")):
             raise ValueError(unknown("setting", key, OPTIONS))
         given[key] = value
     return given

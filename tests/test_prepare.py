@@ -18,6 +18,7 @@ import benchmarks
 from benchmarks import prepare
 from benchmarks.cache import FrameCache
 from benchmarks.video import frame_times
+from tests.slurm_cluster import cluster, wait_until  # noqa: F401  a fixture
 from tests.test_annotations import ek  # noqa: F401  a fixture
 from tests.test_real_streams import RATE, film, lay_out, load_ek, numbers, videos_of  # noqa: F401
 
@@ -173,3 +174,18 @@ def test_protocols_bring_their_options(ek, tmp_path):  # noqa: F811
     name, options = prepare._benchmark({"protocol": "ek100-noun-10", "benchmark.valid": "0.2"})
     assert (name, options["min_train"], options["valid"], options["tasks"]) == ("epic_kitchens", 100, 0.2, 10)
     assert benchmarks.parse(name, options).valid == 0.2
+
+
+def test_a_job_array_decodes_the_shares(cluster, ek, kitchen, tmp_path, capsys):  # noqa: F811
+    given = words(ek, kitchen, tmp_path / "a", "benchmark.size=96")
+    jobs = ["launcher=slurm", "shares=2", "slurm.cpus=1", "slurm.memory=0.5", "slurm.minutes=10"]
+    assert prepare.main([*given, *jobs]) == 0
+    assert "2 jobs submitted" in capsys.readouterr().out
+    (out,) = (tmp_path / "a").glob("prepare-*")
+    wait_until(lambda: len(list(out.glob("share-*/record.json"))) == 2, 300, "both shares")
+    assert prepare.main(given) == 0
+    assert "2 of 2 shards are there already" in capsys.readouterr().err
+    assert prepare.main([*given, "launcher=slum"]) == 2
+    assert "unknown launcher: 'slum'; did you mean 'slurm'" in capsys.readouterr().err
+    assert prepare.main([*given, "launcher=slurm", "slurm.cpu=1"]) == 2
+    assert "unknown setting of Slurm: 'cpu'; did you mean 'cpus'" in capsys.readouterr().err
