@@ -28,7 +28,7 @@ import benchmarks
 from benchmarks import BENCHMARKS, protocols, recorded, unknown
 from benchmarks.settings import SETTINGS, RecordedSettings
 from harness.config import Slurm, cores
-from slurm import launcher
+from slurm.launcher import status_command, submit
 
 OPTIONS = ("benchmark", "protocol", "paths.cache", "workers", "stage", "share", "launcher", "shares")
 JOB = ("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", "minutes", "parallelism")
@@ -104,8 +104,8 @@ def _submit(given: dict[str, str], cache: Path) -> None:
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "benchmarks.prepare", *words, f"workers={settings['cpus']}"]
-    jobs = launcher.submit(out, folders, settings, command)
-    print(f"{len(jobs)} jobs submitted; {launcher.status_command(out)} tells how they do; when all are over:\n"
+    jobs = submit(out, folders, settings, command)
+    print(f"{len(jobs)} jobs submitted; {status_command(out)} tells how they do; when all are over:\n"
           f"python -m benchmarks.prepare {' '.join(words)}")  # fmt: skip
 
 
