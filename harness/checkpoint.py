@@ -12,7 +12,7 @@ import random
 import re
 import shutil
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.durable import sync_folder, to_disk, write_through
+from harness.durable import settle, to_disk, write_through
 
 FORMAT = 2
 KEPT = 2  # manifests
@@ -52,7 +52,7 @@ class Checkpoints:
         OSError leaves the checkpoints before as they were.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.version, self.bytes_written = self.version + 1, 0
+        self.version += 1
         changes = {path: each for path, each in changes.items() if _at(content, path).nbytes >= CHUNKED_FROM}
         files: dict[str, Any] = {}
         chunks: dict[str, Any] = {}
@@ -60,8 +60,8 @@ class Checkpoints:
             for path, each in changes.items():
                 chunks[".".join(path[1:])] = self._save_rows(".".join(path[1:]), _at(content, path), each, files)
             name = f"state-{self.version:08}.pt"
-            files[name] = self._save_state(name, _without(content, changes))
-            sync_folder(self.folder)
+            files[name] = self._write(name, lambda file: torch.save(_without(content, changes), file))
+            self._settle(files)
             manifest = {"format": FORMAT, "version": self.version, "run_id": self.run_id, "sources": self.sources,
                         "files": files, "chunks": chunks}  # fmt: skip
             text = json.dumps({**manifest, "sha256": _digest_of(manifest)}, indent=1)
@@ -88,29 +88,24 @@ class Checkpoints:
                 if old["sha256"] == hashlib.sha256(chunk).hexdigest():
                     return before[k], old
             made = f"{name}-{k}-v{self.version:08}.bin"
-            return made, self._write(made, [chunk])
+            return made, self._write(made, lambda file: file.write(chunk))
 
         with ThreadPoolExecutor(WRITERS) as pool:
             named = list(pool.map(one, range(-(-len(data) // size))))
         files.update(named)
         return {"shape": list(data.shape), "rows": size, "names": [made for made, _ in named]}
 
-    def _save_state(self, name: str, content: dict[str, Any]) -> dict[str, Any]:
-        with open(self.folder / name, "wb") as file:
-            hashed = _Hashed(file)
-            torch.save(content, hashed)
-            to_disk(file)
-        self.bytes_written += hashed.bytes
+    def _write(self, name: str, put: Callable[["_Hashed"], Any]) -> dict[str, Any]:
+        with open(self.folder / name, "wb", buffering=0) as file:
+            put(hashed := _Hashed(file))
         return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
 
-    def _write(self, name: str, parts: Iterable[Any]) -> dict[str, Any]:
-        with open(self.folder / name, "wb", buffering=0) as file:
-            hashed = _Hashed(file)
-            for part in parts:
-                hashed.write(part)
-            to_disk(file)
-        self.bytes_written += hashed.bytes
-        return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
+    def _settle(self, files: dict[str, Any]) -> None:
+        """Wait for the disk, once for all files of this version: one after the other would cost a wait each."""
+        new = [name for name in files if f"{self.version:08}." in name]
+        self.bytes_written = sum(files[name]["bytes"] for name in new)
+        with ThreadPoolExecutor(WRITERS) as pool:
+            list(pool.map(lambda name: settle(self.folder / name), new))
 
     def load(self, force: bool = False) -> dict[str, Any] | None:
         """The newest checkpoint that can be read; None where there is none, or where other sources made it.
