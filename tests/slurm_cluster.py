@@ -90,12 +90,18 @@ class Cluster:
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory) -> Iterator[Cluster]:
     """A real Slurm, or the reason why there is none."""
+    with running(tmp_path_factory.mktemp("slurm")) as made:
+        yield made
+
+
+@contextlib.contextmanager
+def running(folder: Path) -> Iterator[Cluster]:
+    """A real Slurm in a folder, stopped by its recorded process ids; skips with the reason where there can be none."""
     if os.geteuid() != 0:
         pytest.skip("a Slurm for tests is started by root only")
     missing = [program for program in PROGRAMS if shutil.which(program) is None]
     if missing:
         pytest.skip(f"Slurm cannot be had: no {', '.join(missing)} (apt-get install slurm-wlm munge)")
-    folder = tmp_path_factory.mktemp("slurm")
     before, before_conf = os.environ.get("SLURM_CONF"), folder / "slurm.conf"
     os.environ["SLURM_CONF"] = str(before_conf)
     try:
@@ -198,12 +204,17 @@ file.write_text(json.dumps(jobs))
 @pytest.fixture
 def fake_slurm(tmp_path, monkeypatch) -> Path:
     """sbatch, squeue and the others as a program that takes jobs but never runs them; the file that holds its jobs."""
-    folder, state = tmp_path / "bin", tmp_path / "fake_jobs.json"
+    return put_fake_slurm(tmp_path, monkeypatch)
+
+
+def put_fake_slurm(place: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Put the program on PATH; the file that holds its jobs."""
+    folder, state = place / "bin", place / "fake_jobs.json"
     folder.mkdir()
     state.write_text(json.dumps({}))
     (folder / "sbatch").write_text(FAKE.format(python=sys.executable, state=str(state)))
     (folder / "sbatch").chmod(0o755)
     for name in ("squeue", "srun", "scancel", "sacct"):
         (folder / name).symlink_to(folder / "sbatch")
-    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    patch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return state
