@@ -129,7 +129,7 @@ class Sweep:
         return states
 
 
-def sweep(number: int = 200) -> None:
+def slurm(number: int = 200) -> None:
     """A sweep of so many tiny runs, with all that happens on a cluster: none lost, none done twice, retry ends it."""
     folder = Path(tempfile.mkdtemp(prefix="sweep-"))
     mended = folder / "mended"
@@ -182,4 +182,4 @@ def submit(number: int = 1000) -> None:
     assert looked < 2
 
 
-CHECKS = {"sweep": sweep, "submit": submit}
+CHECKS = {"slurm": slurm, "submit": submit}
