@@ -28,7 +28,6 @@ import benchmarks
 from benchmarks import BENCHMARKS, protocols, recorded, unknown
 from benchmarks.settings import SETTINGS, RecordedSettings
 from harness.config import Slurm, cores
-from slurm.launcher import status_command, submit
 
 OPTIONS = ("benchmark", "protocol", "paths.cache", "workers", "stage", "share", "launcher", "shares")
 JOB = ("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", "minutes", "parallelism")
@@ -85,6 +84,8 @@ def _share(name: str, options: dict[str, Any], cache: Path, workers: int, share:
 
 def _submit(given: dict[str, str], cache: Path) -> None:
     """Hand the shares of this command to Slurm; each has a folder that says how it does."""
+    from slurm.launcher import status_command, submit  # late: submitit is slow to import
+
     if given["launcher"] != "slurm":
         raise ValueError(unknown("launcher", given["launcher"], ("local", "slurm")))
     settings = asdict(Slurm()) | {"gpus": 0}
