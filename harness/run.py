@@ -157,6 +157,8 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
     print_table(out, list(asked.runs), asked.report.get("layout", "metrics"), asked.report.get("columns", ()))
     missing = [run_id for run_id in asked.runs if not (out / run_id / "record.json").exists()]
     for run_id in missing:
+        if run_id in handed_on:
+            continue  # the launcher has said how to see how it does
         status = launch.read_status(out / run_id)
         why = f": {status['reason']}" if status["reason"] else ""
         log = f" (see {out / run_id / 'log.txt'})" if status["state"] == "failed" else ""

@@ -93,7 +93,8 @@ class Sweep:
         elif deed == "pre-empted":
             self.cluster("sbatch", "--partition=high", "--cpus-per-task=2", "--output=/dev/null", "--wrap", "sleep 1")
         elif deed == "told to save":
-            self.cluster("scancel", "--signal=USR2", self.chance.choice(going))
+            with contextlib.suppress(subprocess.SubprocessError):  # scancel waits for a job that ends just now
+                self.cluster("scancel", "--signal=USR2", self.chance.choice(going))
         else:
             if len(self.cancelled) >= max(len(self.ours()) // 4, 1):
                 return
