@@ -19,7 +19,10 @@ if TYPE_CHECKING:
 
 # Name -> (module, what it shows). Modules are imported when a plot is drawn: they need seaborn, which takes seconds.
 PLOTS = {
-    "accuracy_over_tasks": ("curves", "accuracy on the tasks learnt so far after each task, with 95 % bands"),
+    "accuracy_over_tasks": (
+        "curves",
+        "accuracy on the tasks learnt so far after each task, with 95 % bands (cut at the frame)",
+    ),
     "accuracy_matrices": ("matrices", "accuracy on each task after each task, mean over replicates"),
     "forgetting_by_task": ("curves", "how far each task falls from right after learning to the end"),
     "confusion": ("matrices", "which classes are taken for which after the last task"),
@@ -27,7 +30,10 @@ PLOTS = {
     "accuracy_rate": ("trade_offs", "final accuracy against compression rate"),
     "accuracy_buffer": ("trade_offs", "final accuracy against clips stored"),
     "drift": ("curves", "latent shift of stored codes over tasks, before the refresh and after the task"),
-    "cost": ("trade_offs", "seconds by phase, evaluation and drift probe apart"),
+    "cost": (
+        "trade_offs",
+        "wall seconds by phase; rehearsal (decoding old clips) apart from the compressor, the harness apart",
+    ),
     "per_class": ("matrices", "change of each class from right after learning to the end"),
     "filmstrip": ("matrices", "the same stored clips decoded after each task"),
     "training": ("curves", "training loss over steps"),

@@ -1,9 +1,11 @@
 """Metrics against matrices computed by hand; reads like a table."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from results import metrics
 
@@ -75,6 +77,45 @@ def test_forgetting_against_mammoth_and_avalanche_on_random_matrices() -> None:
             np.mean([matrix[j, j] - matrix[-1, j] for j in range(n - 1)])
         )
         assert metrics.forgetting_max(matrix) >= metrics.forgetting_chaudhry(matrix)
+
+
+def avalanche_evaluation(right: list[list[np.ndarray]]) -> tuple[float, float]:
+    """StreamForgetting and accuracy over the stream after the last task, by Avalanche's own code.
+
+    `right[i][j]`: bool [items of task j], whether each is right after task i.
+    """
+    from avalanche.evaluation.metrics import Accuracy, StreamForgetting
+
+    forgetting, accuracy = StreamForgetting(), Accuracy()
+    for i, row in enumerate(right):
+        forgetting.before_training_exp(SimpleNamespace(experience=SimpleNamespace(current_experience=i)))
+        forgetting.before_eval(None)
+        accuracy.reset()
+        for j, items in enumerate(row):
+            truth = torch.zeros(len(items), dtype=torch.int64)
+            taken = torch.from_numpy(np.where(items, 0, 1))
+            logits = torch.nn.functional.one_hot(taken, 2).float()
+            now = SimpleNamespace(experience=SimpleNamespace(current_experience=j), mb_y=truth, mb_output=logits)
+            forgetting.before_eval_exp(now)
+            forgetting.after_eval_iteration(now)
+            forgetting.after_eval_exp(now)
+            accuracy.update(taken, truth)
+    return forgetting.result(), accuracy.result()
+
+
+def test_against_avalanche_s_own_code_on_tasks_of_unequal_size() -> None:
+    rng = np.random.default_rng(1)
+    for n in (2, 3, 6):
+        sizes = rng.integers(3, 30, n)
+        right = [[rng.random(sizes[j]) < rng.random() for j in range(n)] for _ in range(n)]
+        full = [[float(items.mean()) for items in row] for row in right]
+        seen = [[value if j <= i else None for j, value in enumerate(row)] for i, row in enumerate(full)]
+        theirs, stream = avalanche_evaluation(right)
+        # Avalanche looks at tasks to come too, and counts no forgetting on them.
+        assert metrics.forgetting(seen) == pytest.approx(theirs)
+        assert metrics.forgetting(full) == pytest.approx(theirs)
+        counts = [[int(size) for size in sizes]] * n
+        assert metrics.final_accuracy_sample_weighted(seen, counts) == pytest.approx(stream)
 
 
 def test_a_matrix_must_be_square_and_every_metric_says_what_it_is() -> None:

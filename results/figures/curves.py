@@ -16,8 +16,19 @@ from results.pooling import Pooled
 from results.style import look
 
 
-def _lines(pooled: Pooled, table: pd.DataFrame, x: str, labels: tuple[str, str], scale: float = 100.0):
-    """A panel a condition, a line a method with its band; `scale` turns shares into per cent."""
+def _lines(
+    pooled: Pooled,
+    table: pd.DataFrame,
+    x: str,
+    labels: tuple[str, str],
+    within: tuple[float, float],
+    scale: float = 100.0,
+):
+    """A panel a condition, a line a method with its band; `scale` turns shares into per cent.
+
+    `within`: what the quantity can be (after scaling). Bands of few runs reach beyond it, or dwarf the lines: they are
+    cut at the frame, and the CSV has them whole.
+    """
     figure, placed = panels(table)
     rows = names(pooled)
     for axis, condition in placed:
@@ -30,6 +41,9 @@ def _lines(pooled: Pooled, table: pd.DataFrame, x: str, labels: tuple[str, str],
             axis.fill_between(line[x], scale * low, scale * high, color=style["color"], alpha=0.15, linewidth=0)
         axis.set_xlabel(labels[0])
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    low, high = scale * table["mean"].min(), scale * table["mean"].max()
+    room = max(0.15 * (high - low), 0.02 * max(abs(low), abs(high)), 1e-3)
+    placed[0][0].set_ylim(max(within[0], low - room), min(within[1], high + room))
     placed[0][0].set_ylabel(labels[1])
     legend(figure, [axis for axis, _ in placed])
     return figure
@@ -43,7 +57,7 @@ def accuracy_over_tasks(loaded: Loaded, pooled: Pooled):
         return [{"tasks": i + 1, "accuracy": v} for i, v in enumerate(stages) if not math.isnan(v)]
 
     table = means(collect(pooled, values, "no accuracy was measured"), ["tasks"], "accuracy")
-    return _lines(pooled, table, "tasks", ("tasks learnt", "accuracy on the tasks learnt (%)")), table
+    return _lines(pooled, table, "tasks", ("tasks learnt", "accuracy on the tasks learnt (%)"), (-2, 102)), table
 
 
 def forgetting_by_task(loaded: Loaded, pooled: Pooled):
@@ -55,11 +69,11 @@ def forgetting_by_task(loaded: Loaded, pooled: Pooled):
 
     data = collect(pooled, values, "no run has an accuracy right after learning and at the end")
     table = means(data, ["task"], "forgetting")
-    return _lines(pooled, table, "task", ("task", "forgetting (points)")), table
+    return _lines(pooled, table, "task", ("task", "forgetting (points)"), (-102, 102)), table
 
 
 def drift(loaded: Loaded, pooled: Pooled):
-    """Latent shift before the refresh and at the end of the task, on a logarithmic scale."""
+    """Latent shift before the refresh and at the end of the task; 1: a stored code says no more than another clip's."""
 
     def values(run: Run) -> Iterable[dict[str, Any]]:
         record = run.record["drift"] or {}
@@ -79,9 +93,7 @@ def drift(loaded: Loaded, pooled: Pooled):
         table["condition"], table["when"], strict=True)])  # fmt: skip
     order = [f"{c}, {w}".removeprefix(", ") for c in dict.fromkeys(table["condition"]) for w in whens]
     shown = shown.sort_values("condition", key=lambda s: s.map(order.index), kind="stable")
-    figure = _lines(pooled, shown, "task", ("task", "latent shift of stored codes"), scale=1.0)
-    if (table["mean"] > 0).all():
-        figure.axes[0].set_yscale("log")
+    figure = _lines(pooled, shown, "task", ("task", "latent shift of stored codes"), (-0.02, math.inf), scale=1.0)
     return figure, table
 
 
@@ -108,7 +120,7 @@ def training(loaded: Loaded, pooled: Pooled):
             line = part[part["method"] == name]
             style = look(rows[name], pooled.rows) | {"marker": None, "linewidth": 1}
             axis.plot(line["progress"], line["loss"], label=plain(name), **style)
-        axis.set_xlabel("task")
+        axis.set_xlabel("tasks trained")
         axis.set_yscale("log" if (part["loss"] > 0).all() else "linear")
     placed[0][0].set_ylabel("loss")
     legend(figure, [axis for axis, _ in placed])

@@ -52,6 +52,7 @@ def accuracy_matrices(loaded: Loaded, pooled: Pooled):
         seaborn.heatmap(matrix, ax=axis, vmin=0, vmax=100, cmap="cividis", square=True, cbar=False,
                         annot=n <= 10, fmt=".0f", annot_kws={"size": 6})  # fmt: skip
         axis.set(xlabel="task", ylabel="after task")
+        axis.grid(False)
     return figure, table
 
 

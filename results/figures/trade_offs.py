@@ -129,8 +129,11 @@ def cost(loaded: Loaded, pooled: Pooled):
     bars = list(dict.fromkeys(zip(table["condition"], table["method"], strict=True)))
     figure, axis = pyplot.subplots(figsize=(7.5, 0.9 + 0.32 * len(bars)))
     left = dict.fromkeys(bars, 0.0)
+    usual = ["compressor", "rehearsal", "refresh", "encode", "classifier", "store"]
     phases = list(dict.fromkeys(table["phase"]))
-    for phase, shade in zip(phases, color_palette("colorblind", len(phases)), strict=True):
+    phases.sort(key=lambda phase: usual.index(phase) if phase in usual else len(usual) + ("harness" in phase))
+    # Not the colours of methods: those stand for methods everywhere.
+    for phase, shade in zip(phases, color_palette("Set3", len(phases)), strict=True):
         part = {(r.condition, r.method): r.mean for r in table[table["phase"] == phase].itertuples()}
         widths = [part.get(bar, 0.0) for bar in bars]
         hatch = "///" if "harness" in phase else None
@@ -143,6 +146,6 @@ def cost(loaded: Loaded, pooled: Pooled):
     for tick, (_, method) in zip(axis.get_yticklabels(), bars, strict=True):
         tick.set_color(colour(names(pooled)[method][0]))
     axis.invert_yaxis()
-    axis.set_xlabel("wall seconds of a run")
+    axis.set_xlabel("wall seconds of a run, whatever else the machine did")
     legend(figure, [axis])
     return figure, table
