@@ -22,9 +22,8 @@ def avalanche(number: float = len(STRATEGIES)) -> None:
             assert all(abs(a - b) < 1e-12 for a, b in zip(ours, theirs, strict=True)), (name, ours, theirs)
         memory, shown = walk.finish()["memory"], " ".join(f"{100 * a:5.1f}" for a in ours)
         assert memory["carried"].get("buffer", 0) <= memory["budget"] or memory["budget"] is None, (name, memory)
-        print(
-            f"{name:22} {shown}  equal to Avalanche's own; carried {memory['carried_max']:,} B, live {memory['live']:,} B"
-        )
+        held = f"carried {memory['carried_max']:,} B, live {memory['live']:,} B"
+        print(f"{name:22} {shown}  equal to Avalanche's own; {held}")
 
 
 def full_size(number: float = 3) -> None:

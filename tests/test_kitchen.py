@@ -39,8 +39,8 @@ def test_a_pretrained_run_comes_to_its_table(three, tmp_path, capsys, clips):
     given = options(three, size=16, frames=8, min_train=2, clips=clips, rate=8.0)
     words = [f"benchmark.{name}={value}" for name, value in given.items()]
     code = main(["protocol=ek100-noun-10", "methods=[cram,frozen,er,no_refresh]", "setting=pretrained", *words,
-                 "compressor.steps=2", "classifier.steps=2", "memory.budget=300kB", f"out={tmp_path / 'runs'}", "launcher=inline",
-                 f"paths.cache={tmp_path / 'cache'}"])  # fmt: skip
+                 "compressor.steps=2", "classifier.steps=2", "memory.budget=300kB", f"out={tmp_path / 'runs'}",
+                 "launcher=inline", f"paths.cache={tmp_path / 'cache'}"])  # fmt: skip
     shown = capsys.readouterr().out
     assert code == 0, shown
     records = [json.loads(path.read_text()) for path in (tmp_path / "runs").glob("*/record.json")]
