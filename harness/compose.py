@@ -271,7 +271,9 @@ def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[
 
 def _method_names(given: list[str]) -> list[str]:
     if not given:
-        raise ValueError(f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(transparent())})")
+        raise ValueError(
+            f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(transparent())}; avalanche:NAME)"
+        )
     names = [name for word in given for name in (transparent() if word == "all" else [word])]
     for name in names:
         find(name)

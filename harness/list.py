@@ -39,8 +39,9 @@ def show(kind: str, name: str | None, plugins: list[str]) -> None:
         name = str(find(name))
     known = descriptions(kind, plugins)
     if name is None:
+        width = max(map(len, known)) + 1
         for each, text in known.items():
-            print(f"{each:24} {text}")
+            print(f"{each:{width}} {text}")
         return
     if name not in known:
         raise ValueError(f"unknown {kind[:-1]} '{name}'{nearest(name, known)} (known: {', '.join(known)})")
@@ -56,7 +57,8 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
         from methods.base import METHODS, load_plugins
 
         load_plugins(plugins)
-        return {name: usage.first_sentence(cls) for name, cls in METHODS.items()}
+        ours_first = sorted(METHODS.items(), key=lambda entry: entry[1].opaque)
+        return {name: usage.first_sentence(cls) for name, cls in ours_first}
     if kind == "benchmarks":
         from benchmarks.settings import SETTINGS
 

@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,7 +56,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
         plan.print_plan(asked.runs)
         return []
     check_out(out)
-    todo = [run_id for run_id in asked.runs if not is_done(out / run_id, asked.rerun)]
+    todo = unfinished(out, asked.runs, asked.rerun)
     plan.groups({run_id: asked.runs[run_id] for run_id in todo})
     write_sweep(out, asked, words)
     folders = [out / run_id for run_id in todo if queue(out / run_id, asked.runs[run_id])]
@@ -72,30 +73,36 @@ def check_out(out: Path) -> None:
         raise ValueError(f"out={out}: {place} cannot be written to; give another folder")
 
 
-def is_done(folder: Path, rerun: str) -> bool:
-    """Whether a valid record is there; says so where it is not valid, or was made by other sources."""
+def unfinished(out: Path, runs: Iterable[str], rerun: str) -> list[str]:
+    """The runs without a valid record, with `rerun=changed` also those of other sources; says what it found."""
+    found = {run_id: record_state(out / run_id) for run_id in runs}
+    older = [run_id for run_id, state in found.items() if state == "older"]
+    if older:
+        which = f"{older[0]}: its record was" if len(older) == 1 else f"{len(older)} records, of {older[0]} first, were"
+        then = "run again" if rerun == "changed" else "kept; rerun=changed runs them again"
+        print(f"{which} made by other sources of the harness ({then})", file=sys.stderr)
+    if rerun == "changed":
+        for run_id in older:
+            shutil.rmtree(out / run_id)
+    return [run_id for run_id, state in found.items() if state == "none" or (state == "older" and rerun == "changed")]
+
+
+def record_state(folder: Path) -> str:
+    """done, older (made by other sources) or none; a record that is not valid is named and removed."""
     from harness.record import sources_hash
     from results.schema import validate
 
     file = folder / "record.json"
     if not file.exists():
-        return False
+        return "none"
     try:
         record = json.loads(file.read_text())
         validate(record)
     except ValueError as error:
         print(f"{folder.name}: its record is not valid ({error}); it is run again", file=sys.stderr)
         file.unlink()
-        return False
-    if record["sources"] == sources_hash():
-        return True
-    if rerun == "changed":
-        print(f"{folder.name}: its record was made by other sources of the harness; it is run again", file=sys.stderr)
-        shutil.rmtree(folder)
-        return False
-    print(f"{folder.name}: its record was made by other sources of the harness (rerun=changed runs it again)",
-          file=sys.stderr)  # fmt: skip
-    return True
+        return "none"
+    return "done" if record["sources"] == sources_hash() else "older"
 
 
 def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:

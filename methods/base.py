@@ -235,7 +235,7 @@ def find(name: str) -> type[Method]:
     near = difflib.get_close_matches(name.lower(), METHODS, n=1)
     hint = f"; did you mean '{near[0]}'?" if near else ""
     yours = "; plugins=[FILE.py] names the file of one of your own"
-    raise ValueError(f"unknown method '{name}'{hint}{yours} (known: {', '.join(transparent())})")
+    raise ValueError(f"unknown method '{name}'{hint}{yours} (known: {', '.join(transparent())}; avalanche:NAME)")
 
 
 def transparent() -> list[str]:

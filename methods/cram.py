@@ -16,7 +16,7 @@ from methods.compressor import Snapshot
 
 @register("cram")
 class CRAM(CodeMethod):
-    """codes rehearsed and refreshed through the previous decoder; the compressor learns on"""
+    """codes rehearsed and refreshed through the previous decoder, while the compressor goes on learning"""
 
     def __init__(self, spec, settings, generator):
         super().__init__(spec, settings, generator)

@@ -28,3 +28,9 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = tmp_path / "runs"
     folder.mkdir()
     return folder
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A word of the command line: a cache of made videos for one file of tests."""
+    return f"paths.cache={tmp_path_factory.mktemp('cache')}"

@@ -52,11 +52,6 @@ class Slow(Other):
 """
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory) -> str:
-    return f"paths.cache={tmp_path_factory.mktemp('cache')}"
-
-
 @pytest.fixture
 def plugin(tmp_path) -> str:
     file = tmp_path / "mine" / "my_method.py"
