@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from harness.record import comparable, differences
 from slurm import cancel, retry
 from slurm.jobs import job_of, runs
 from tests.slurm_cluster import Cluster, put_fake_slurm, running
@@ -37,7 +38,7 @@ class Flaky(Naive):
 @register("slow")
 class Slow(Naive):
     def train_classifier(self, batch, n_current):
-        time.sleep(0.5)
+        time.sleep(float(os.environ.get("SECONDS_A_STEP", 0.5)))
         return super().train_classifier(batch, n_current)
 
 @register("unlucky")
@@ -183,4 +184,26 @@ def submit(number: int = 1000) -> None:
     assert looked < 2
 
 
-CHECKS = {"slurm": slurm, "submit": submit}
+def timeouts(number: int = 3) -> None:
+    """A run of some minutes in jobs of so many: each time-out saves it and queues it again; the record is the same."""
+    folder = Path(tempfile.mkdtemp(prefix="timeouts-"))
+    (folder / "mine.py").write_text(PLUGIN.replace("MENDED", "''"))
+    words = ["preset=smoke", "benchmark.clips_per_class=1", f"plugins={folder / 'mine.py'}", "methods=[slow]"]
+    words += ["classifier.steps=60"]
+    env = os.environ | {"SECONDS_A_STEP": "0"}
+    alone = [sys.executable, "-m", "harness.run", *words, f"out={folder / 'alone'}", "launcher=inline"]
+    subprocess.run(alone, env=env, check=True, capture_output=True)
+    with running(folder) as cluster, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SECONDS_A_STEP", "1.5")
+        of = Sweep(folder, cluster, 1)
+        command = [sys.executable, "-m", "harness.run", *words, f"out={of.out}", "launcher=slurm", "slurm.gpus=0",
+                   "slurm.cpus=1", "slurm.memory=0.5", f"slurm.minutes={number}"]  # fmt: skip
+        subprocess.run(command, check=True, capture_output=True)
+        of.until_over(1200, disturbed=False)
+    one, other = (json.loads(next((folder / name).glob("*/record.json")).read_text()) for name in ("alone", "out"))
+    print(f"  {other['seconds']['total']:.0f} s of work in jobs of {number} minutes: {other['restarts']} restarts")
+    assert differences(comparable(one), comparable(other)) == []
+    assert other["restarts"] >= 1
+
+
+CHECKS = {"slurm": slurm, "submit": submit, "timeouts": timeouts}
