@@ -5,6 +5,7 @@ the chunk files of stored rows (NAME-K-vV.bin); a chunk that did not change keep
 fsynced before the manifest that names it is put in place. The two newest manifests stay; what neither names goes.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -194,10 +195,10 @@ class Checkpoints:
 
     def _remove_old(self) -> None:
         """Keep the two newest manifests and what they name."""
-        manifests = sorted(self._manifests(), reverse=True)
-        keep = {path.name for path in manifests[:KEPT]}
-        for path in manifests[:KEPT]:
-            keep |= json.loads(path.read_bytes())["files"].keys()
+        keep: set[str] = set()
+        for path in sorted(self._manifests(), reverse=True)[:KEPT]:
+            with contextlib.suppress(Damaged):  # it would not be used: it goes too
+                keep |= {path.name, *self._manifest(path)["files"]}
         for path in self.folder.iterdir():
             if path.name not in keep:
                 path.unlink()

@@ -4,6 +4,7 @@ import fcntl
 import shlex
 import shutil
 import subprocess
+import sys
 import uuid
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -24,6 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 # Each pre-emption of a job of 10 minutes or less counts as a time-out for submitit; what makes no progress is found
 # out by the job itself (slurm/job.py).
 MAX_REQUEUES = 10**6
+# A signal that comes while Python starts, before submitit listens, would end the job as if it had failed.
+DEAF = """bash -c 'trap "" USR2; exec "$0" "$@"'"""
 
 
 @dataclass(frozen=True)
@@ -69,7 +72,7 @@ def chunks(items: list, size: int) -> list[list]:
 def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = ROOT) -> Executor:
     """submitit's executor with all that this array asks for; its files go to `folder`."""
     asked = array.asked
-    made = Executor(folder, max_num_timeout=MAX_REQUEUES)
+    made = Executor(folder, max_num_timeout=MAX_REQUEUES, python=f"{DEAF} {shlex.quote(sys.executable)}")
     path = f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"
     given = {
         "job_name": "video-cl",

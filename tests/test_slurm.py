@@ -21,9 +21,10 @@ TINY = ["preset=smoke", "benchmark.clips_per_class=1", "classifier.steps=2"]
 PATIENCE = 300  # seconds, for machines that are busy with other things
 SMALL_JOB = ["launcher=slurm", "slurm.gpus=0", "slurm.cpus=1", "slurm.memory=0.5"]
 
-# Methods of a user: one that fails, one whose process dies, one that takes its time.
+# Methods of a user: one that fails, one whose process dies, one that wants too much memory, one that takes its time.
 PLUGIN = """
 import os, signal, time
+import torch
 from methods.base import Phase, register
 from methods.naive import Naive
 
@@ -42,6 +43,11 @@ class Raises(Other):
 class Crashes(Other):
     def first(self, batch):
         os.kill(os.getpid(), signal.SIGSEGV)
+
+@register("greedy")
+class Greedy(Other):
+    def first(self, batch):
+        torch.zeros(10**14)
 
 @register("unhurried")
 class Slow(Other):
@@ -194,13 +200,14 @@ def test_bad_words_of_the_commands(tmp_path, capsys):
 
 def test_one_failing_run_among_good_ones(tmp_path, cache, plugin, capsys, cluster):  # noqa: F811
     out = tmp_path / "out"
-    words = [*TINY, *SMALL_JOB, cache, plugin, f"out={out}", "slurm.gpus=1", "slurm.runs_per_job=4", "slurm.wait=true"]
-    assert main([*words, "methods=[unlucky,naive,crashes,er]"]) == 1
+    words = [*TINY, *SMALL_JOB, cache, plugin, f"out={out}", "slurm.gpus=1", "slurm.runs_per_job=5", "slurm.wait=true"]
+    assert main([*words, "methods=[unlucky,naive,crashes,greedy,er]"]) == 1
     error = capsys.readouterr().err
     assert "is failed: RuntimeError: out of luck and more" in error
     assert "is failed: killed by signal 11" in error
+    assert "allocate" in error
     states = {run["method"]: run["state"] for run in looked_up(capsys, out).values()}
-    assert states == {"naive": "done", "er": "done", "unlucky": "failed", "crashes": "failed"}
+    assert states == {"naive": "done", "er": "done", **dict.fromkeys(("unlucky", "crashes", "greedy"), "failed")}
     content = json.loads(next(out.glob("*naive*/record.json")).read_text())
     assert content["sources"] == record.sources_hash()
     assert content["git"] == {**record.git_state(), "diff": record.uncommitted()}
