@@ -52,7 +52,7 @@ def carry_out(folder: Path, dies_at: int | None = None) -> None:
 def started(folder: Path, dies_at: int | None = None) -> Any:
     """A process that carries the run out."""
     CONTEXT.set_forkserver_preload([*PRELOAD, "tests.killing"])
-    process = CONTEXT.Process(target=carry_out, args=(folder, dies_at), daemon=True)
+    process = CONTEXT.Process(target=carry_out, args=(folder, dies_at))  # it may have to decode: no daemon
     process.start()
     return process
 
