@@ -89,37 +89,37 @@ def die_with_parent() -> None:
 
 
 @contextmanager
-def made_once(folder: Path, resume: bool = False) -> Iterator[Path | None]:
+def made_once(folder: Path, part: Path | None = None) -> Iterator[Path | None]:
     """Yield a temporary folder to fill when `folder` does not exist yet, else None; it becomes `folder` at the end.
 
     A lock beside lets one process work while others wait for its result. Of a killed process only its temporary
-    folder stays: the next one removes it, or with `resume` gets it as it was left.
+    folder stays: the next one removes it. With `part` that is the temporary folder, taken up as it was left.
     """
     if folder.is_dir():
         yield None
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(folder.parent / f"{folder.name}.lock").acquire()
+        lock = FileLock(folder.parent / f"{(part or folder).name}.lock").acquire()
     except (OSError, NotImplementedError) as error:
         raise OSError(f"cache folder {folder.parent} cannot be used: {error}") from error
     with lock:
         if folder.is_dir():
             yield None
             return
-        work = folder.parent / f"{folder.name}.part"
-        if resume:
-            work.mkdir(exist_ok=True)
-        else:
-            prefix = f"{folder.name}.tmp-"
-            for left in folder.parent.glob(f"{prefix}*"):
-                shutil.rmtree(left, ignore_errors=True)  # its last worker may be about to die
-            work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
-            work.chmod(0o755)  # mkdtemp's folders are closed to others, who may share the cache
+        if part is not None:
+            part.mkdir(exist_ok=True)
+            yield part
+            os.replace(part, folder)
+            return
+        prefix = f"{folder.name}.tmp-"
+        for left in folder.parent.glob(f"{prefix}*"):
+            shutil.rmtree(left, ignore_errors=True)  # its last worker may be about to die
+        work = Path(tempfile.mkdtemp(prefix=prefix, dir=folder.parent))
         try:
             yield work
+            work.chmod(0o755)  # mkdtemp's folders are closed to others, who may share the cache
             os.replace(work, folder)
         except BaseException:
-            if not resume:
-                shutil.rmtree(work, ignore_errors=True)
+            shutil.rmtree(work, ignore_errors=True)
             raise

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from benchmarks.cache import FrameCache, staged
 from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
 from benchmarks.settings import RecordedSettings
-from benchmarks.sweep import Wish, prepare, prepare_share
+from benchmarks.sweep import Wish, part_of, prepare, prepare_share
 from benchmarks.video_files import VideoFile
 
 DIRECTED = re.compile(r"(?i)(?<![a-z])(left|right|(anti|counter)?-?clockwise)(wards?)?(?![a-z])")
@@ -46,7 +47,8 @@ def load(name: str, recording: Recording, settings: RecordedSettings, cache: Pat
     """The benchmark with its frames; what the cache lacks is decoded first."""
     table, missing, notes = _clips(recording, settings)
     folder, wish = _wish(name, table, settings, missing, cache)
-    frames = prepare(folder, table, np.arange(len(table)), wish, workers, f"decoding {name}, once, to {folder}")
+    title = f"decoding {name}, once, to {folder}"
+    frames = prepare(folder, table, np.arange(len(table)), wish, workers, title, _part(name, table, settings, cache))
     if settings.stage is not None:
         frames = staged(frames, Path(settings.stage))
     return _benchmark(name, recording, replace(table, unusable=frames.skipped), settings, frames, notes, frames.bad)
@@ -58,8 +60,10 @@ def write_share(
     """Decode the part `part` of `parts` for a later `load`."""
     table, missing, _ = _clips(recording, settings)
     folder, wish = _wish(name, table, settings, missing, cache)
-    title = f"decoding {name}, part {part} of {parts}, to {folder}"
-    prepare_share(folder, table, np.arange(len(table)), wish, workers, title, (part, parts))
+    if not folder.is_dir():
+        title = f"decoding {name}, part {part} of {parts}, for {folder}"
+        there = _part(name, table, settings, cache)
+        prepare_share(there, table, np.arange(len(table)), wish, workers, title, (part, parts))
 
 
 def _wish(name, table, settings, missing, cache) -> tuple[Path, Wish]:
@@ -146,11 +150,18 @@ def _skipped(bad: Mapping[int, tuple[str, str]]) -> dict[int, str]:
 def _folder(name: str, table: ClipTable, settings: RecordedSettings, missing: Mapping[int, str], cache: Path) -> Path:
     """The cache folder of these clips at this size; other missing videos give another one."""
     gone = sorted(table.frame["sample_id"].iloc[list(missing)]) if settings.on_bad != "fail" else []
-    how = {
-        key: getattr(settings, key) for key in ("frames", "size", "resize", "on_bad", "candidates", "margin", "codec")
-    }
-    digest = hashlib.sha256(json.dumps([table.hash, how, gone], sort_keys=True).encode()).hexdigest()
-    return cache / f"{name.replace('_', '-')}-{digest[:12]}-frames"
+    return cache / f"{_name(name, table, settings, settings.on_bad, gone)}-frames"
+
+
+def _part(name: str, table: ClipTable, settings: RecordedSettings, cache: Path) -> Path:
+    """Where it is made: what was decoded before `on_bad=fail` failed serves `on_bad=skip` as well."""
+    return part_of(cache / _name(name, table, settings))
+
+
+def _name(name: str, table: ClipTable, settings: RecordedSettings, *more: Any) -> str:
+    how = {key: getattr(settings, key) for key in ("frames", "size", "resize", "candidates", "margin", "codec")}
+    digest = hashlib.sha256(json.dumps([table.hash, how, *more], sort_keys=True).encode()).hexdigest()
+    return f"{name.replace('_', '-')}-{digest[:12]}"
 
 
 def _benchmark(name, recording, table, settings, reader, notes, bad) -> Benchmark:

@@ -67,15 +67,17 @@ class Wish:
         return n * pixels if self.codec == "raw" else int(n * (JPEG_HEAD + JPEG_SHARE * pixels))
 
 
-def prepare(folder: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, workers: int, title: str) -> FrameCache:
+def prepare(
+    folder: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, workers: int, title: str, part: Path | None = None
+) -> FrameCache:
     """Open the frame cache `folder`, decoding `rows` of the table into it first where it does not exist.
 
-    The folder appears only when complete and verified; what a killed process had finished stays beside it as
-    `<folder>.part` and is taken up again. Raises OSError where the disk is too small.
+    The folder appears only when complete and verified; what a killed process had finished stays in the folder `part`
+    beside it (default: `<folder>.part`) and is taken up again. Raises OSError where the disk is too small.
     """
     if wish.codec not in CODECS:
         raise ValueError(f"unknown codec of the frame cache: {wish.codec!r} (allowed: {', '.join(CODECS)})")
-    with made_once(folder, resume=True) as work:
+    with made_once(folder, part or part_of(folder)) as work:
         if work is not None:
             making = _Making(work, table, np.asarray(rows), wish)
             making.check_disk(title)
@@ -89,13 +91,15 @@ def prepare(folder: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, work
     return cache
 
 
-def prepare_share(folder: Path, table, rows, wish: Wish, workers: int, title: str, share: tuple[int, int]) -> None:
-    """Write the shards k of n only, with share (k, n), for a later `prepare`; others may write theirs meanwhile."""
-    if folder.is_dir():
-        return
-    work = folder.parent / f"{folder.name}.part"
-    work.mkdir(parents=True, exist_ok=True)
-    making = _Making(work, table, np.asarray(rows), wish)
+def part_of(folder: Path) -> Path:
+    """Where a cache folder is made."""
+    return folder.with_name(f"{folder.name}.part")
+
+
+def prepare_share(part: Path, table, rows, wish: Wish, workers: int, title: str, share: tuple[int, int]) -> None:
+    """Write the shards k of n only, with share (k, n), to `part` for a later `prepare`; others may write meanwhile."""
+    part.mkdir(parents=True, exist_ok=True)
+    making = _Making(part, table, np.asarray(rows), wish)
     making.todo = [number for number in making.todo if number % share[1] == share[0]]
     making.check_disk(title)
     making.sweep(workers)

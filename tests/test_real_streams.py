@@ -289,7 +289,7 @@ def spoilt(ek, film, tmp_path) -> Path:  # noqa: F811
     return root
 
 
-def test_bad_videos_fail_with_the_whole_list_by_default(ek, spoilt, tmp_path):  # noqa: F811
+def test_bad_videos_fail_with_the_whole_list_by_default(ek, spoilt, tmp_path, capsys):  # noqa: F811
     note = describe_ek(ek, videos=str(spoilt)).notes
     assert any("6 of 84 clips have no video (1 videos): P01/videos/P01_11.MP4" in line for line in note)
     with pytest.raises(BadVideo, match=r"20 clips of 4 videos cannot be used, all named in .*bad.csv") as caught:
@@ -301,6 +301,9 @@ def test_bad_videos_fail_with_the_whole_list_by_default(ek, spoilt, tmp_path):  
     assert "P02_12.MP4: Invalid data" in text
     assert "ends at 8.00 s, the clip begins at 9.25 s" in text
     assert not list((tmp_path / "cache").glob("*-frames"))
+    capsys.readouterr()
+    assert len(load_ek(ek, spoilt, tmp_path / "cache", on_bad="skip").table.unusable) == 20
+    assert "0 clips, about 0 B of" in capsys.readouterr().err  # nothing is decoded twice
 
 
 def test_bad_videos_are_skipped_or_replaced_and_counted(ek, spoilt, tmp_path):  # noqa: F811
