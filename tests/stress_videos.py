@@ -238,9 +238,9 @@ def opens(number: int = 2000) -> None:
         assert after <= before
 
 
-def sweep(number: int = 3) -> None:
+def prepare(number: int = 3) -> None:
     """Prepare of a two-minute 1080p video against ffmpeg's bare decoding of it, and cached reading against decoding."""
-    with folder("sweep") as place:
+    with folder("prepare") as place:
         path, rng = place / "videos" / "long.mp4", np.random.default_rng(0)
         _write_long(path)
         starts = np.sort(rng.uniform(0, 116, 26))
@@ -254,8 +254,8 @@ def sweep(number: int = 3) -> None:
         words = ["benchmark=video_csv", f"benchmark.annotations={place / 'long.csv'}", "benchmark.valid=0", "workers=1",
                  f"benchmark.videos={path.parent}"]  # fmt: skip
         for k in range(number):
-            prepare = [sys.executable, "-m", "benchmarks.prepare", *words, f"paths.cache={place / f'cache{k}'}"]
-            taken["prepare"].append(_cpu(prepare))
+            command = [sys.executable, "-m", "benchmarks.prepare", *words, f"paths.cache={place / f'cache{k}'}"]
+            taken["prepare"].append(_cpu(command))
             if program:
                 taken["ffmpeg"].append(
                     _cpu([program, "-v", "error", "-threads", "1", "-i", str(path), "-f", "null", "-"])
@@ -311,4 +311,4 @@ def _cpu(command: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-CHECKS = {"frames": frames, "annotations": annotations, "opens": opens, "sweep": sweep}
+CHECKS = {"frames": frames, "annotations": annotations, "opens": opens, "prepare": prepare}

@@ -101,7 +101,7 @@ def test_candidate_times_are_all_stored_and_evaluation_takes_the_middle(ek, kitc
 def test_a_decoder_that_hangs_is_cut_off_and_counted(ek, kitchen, tmp_path):  # noqa: F811
     (kitchen / "P05_05.MP4").unlink()
     os.mkfifo(kitchen / "P05_05.MP4")  # opening it waits for ever
-    skipping = load_ek(ek, kitchen, tmp_path / "cache", on_bad="skip", patience=2.0)
+    skipping = load_ek(ek, kitchen, tmp_path / "cache", on_bad="skip", patience=6.0)
     assert len(skipping.bad) == 6
     assert {bad["file"] for bad in skipping.bad} == {"P05/videos/P05_05.MP4"}
     assert all("gave nothing for" in bad["reason"] for bad in skipping.bad)
