@@ -254,7 +254,7 @@ def _pretraining(table: ClipTable, label: str) -> tuple[Experience, tuple[str, .
     if not len(rows):
         raise ValueError(
             "setting 'pretrained' needs clips of the split 'pretrain' or of classes left out of the stream, and this "
-            "benchmark has none with these options"
+            "benchmark has none with these options (a compressor trained elsewhere: compressor.load=FILE)"
         )
     names = table.frame[label].to_numpy()[rows]
     classes = tuple(sorted(set(names)))

@@ -24,6 +24,7 @@ refresh   cram's refresh phase against its decode and encode forward passes
 loader    the cached loader against the bare decoder, clips a second
 videos    long 1080p and short 340x256 videos, decoded once and read from the cache, against the bare decoder
 waiting   share of a training step that is spent waiting for data
+models    seconds a clip of each kind of step with settings of harness.run (profile=...); kept for plan=true's hours
 storage   bytes of stored codes against their information
 fill      a buffer of 8,232-byte clips filled, sampled and rewritten at `budget`
 start     start-up of `python -m harness.run --help`"""
@@ -232,6 +233,19 @@ def bench_start(rounds: int = 7) -> list[dict[str, Any]]:
     return [row("start-up of --help", "ms", ours, other, ours / other, "well under 1,000 ms")]
 
 
+def bench_models(words: list[str]) -> list[dict[str, Any]]:
+    """Milliseconds a clip of training, encoding, decoding and predicting with the networks of a profile."""
+    from harness import speed
+    from harness.compose import request
+
+    config = next(iter(request(["methods=[frozen]", "memory.budget=64MB", *words]).runs.values()))
+    seconds = speed.measure(config)
+    return [
+        row(f"{name}, a clip", "ms", 1e3 * value, 1e3 * value, 1.0, "kept for the plan")
+        for name, value in seconds.items()
+    ]
+
+
 def main(words: list[str]) -> int:
     """Run the comparisons asked for, print a table, write the JSON."""
     if words and words[0] in ("--help", "-h"):
@@ -242,15 +256,22 @@ def main(words: list[str]) -> int:
     from harness.config import nearest, parse_bytes
 
     given = dict(word.partition("=")[::2] for word in words)
-    unknown = set(given) - {"only", "out", "budget"}
+    own = ("only", "out", "budget")
     every = {"step": bench_step, "refresh": bench_refresh, "loader": bench_loader, "videos": bench_videos,
              "waiting": bench_waiting, "storage": bench_storage, "start": bench_start,
              "fill": lambda: bench_fill(parse_bytes(given.get("budget", "2GB")))}  # fmt: skip
     wanted = given.get("only", ",".join(every)).strip("[]").split(",")
-    for name in [*unknown, *(name for name in wanted if name not in every)]:
-        print(f"harness.bench: unknown '{name}'{nearest(name, [*every, 'only', 'out', 'budget'])}", file=sys.stderr)
+    settings = [word for word in words if word.partition("=")[0] not in own]
+    every["models"] = lambda: bench_models(settings)
+    wrong = [name for name in wanted if name not in every] + ([] if wanted == ["models"] else settings)
+    for name in wrong:
+        print(f"harness.bench: unknown '{name}'{nearest(name.partition('=')[0], [*every, *own])}", file=sys.stderr)
         return 2
-    rows = [line for name in wanted for line in every[name]()]
+    try:
+        rows = [line for name in wanted for line in every[name]()]
+    except ValueError as error:
+        print(f"harness.bench: {error}", file=sys.stderr)
+        return 2
     _print(rows)
     if "out" in given:
         Path(given["out"]).write_text(json.dumps(rows, indent=1) + "\n")

@@ -29,7 +29,9 @@ from harness.config import (
     seed_pairs,
     shared_settings,
 )
+from methods import pretrained
 from methods.base import METHODS, find, load_plugins, transparent
+from methods.settings import CompressorSettings
 
 
 @dataclass(frozen=True)
@@ -235,6 +237,7 @@ def _configs(
         kept = {entry.name: command[name][entry.name] for entry in fields(settings)
                 if not (entry.metadata.get("later") and command[name][entry.name] == entry.default)}  # fmt: skip
         shared |= {name: kept} if kept else {}
+    paths = _loaded(shared)
     check_values(Command, command)
     names = _method_names(command["methods"])
     for name in methods_set - set(names):
@@ -256,8 +259,19 @@ def _configs(
         files = plugins if METHODS[name].__module__.startswith("plugin_") else []
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
-            configs.append(common | once | {"execution": execution(command)})
+            how = execution(command)
+            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths}})
     return configs
+
+
+def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:
+    """What `compressor.load` names is part of a run by its bytes; where it lies is how the run is carried out."""
+    if "load" not in shared["compressor"]:
+        return {}
+    path = Path(shared["compressor"]["load"]).expanduser().resolve()
+    shared["compressor"]["load"] = pretrained.sha256(path)
+    pretrained.load(path, CompressorSettings(**shared["compressor"]))
+    return {"compressor": str(path)}
 
 
 def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:

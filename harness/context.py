@@ -15,6 +15,7 @@ from benchmarks.stream import Experience, build_stream
 from harness.config import run_id
 from harness.data import Augmentation, ClipSource
 from harness.record import ROOT, sources_hash
+from methods import pretrained
 from methods.base import Method, Spec, find, load_plugins
 from methods.settings import ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
 
@@ -48,6 +49,7 @@ class Context:
         self.stream = build_stream(
             self.table, config["label"], options["tasks"], config["order_seed"], config["setting"]
         )
+        compressor = CompressorSettings(**config["compressor"])
         self.spec = Spec(
             clip_shape=(self.benchmark.frames, self.benchmark.height, self.benchmark.width, 3),
             n_classes=self.stream.n_classes,
@@ -55,10 +57,11 @@ class Context:
             device=self.device,
             budget=config["memory"]["budget"],
             count=config["memory"]["count"],
-            compressor=CompressorSettings(**config["compressor"]),
+            compressor=compressor,
             classifier=ClassifierSettings(**config["classifier"]),
             replay=ReplaySettings(**config["replay"]),
             training=TrainingSettings(**config.get("training", {})),
+            weights=_weights(config, compressor),
         )
         self._labels = {name: np.unique(self.table.frame[name], return_inverse=True)[1] for name in self.table.labels}
 
@@ -96,6 +99,16 @@ class Context:
             "clip_table_hash": self.table.hash,
             "sources": sources_hash(),
         }
+
+
+def _weights(config: dict[str, Any], settings: CompressorSettings) -> dict[str, torch.Tensor] | None:
+    """Of the compressor that `compressor.load` names; ValueError if its file is another one by now."""
+    if not settings.load:
+        return None
+    path = Path(config["execution"]["paths"]["compressor"])
+    if pretrained.sha256(path) != settings.load:
+        raise ValueError(f"compressor.load: '{path}' was changed since the run was asked for; ask for it again")
+    return pretrained.load(path, settings)
 
 
 def _device(wanted: str) -> str:

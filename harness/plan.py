@@ -9,11 +9,11 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from harness import speed
 from harness.context import Context
 from harness.data import CurrentExperience
 from harness.train import merged
 from methods.base import Method
-from methods.settings import steps_of
 from results.pooling import flatten, value_text
 
 WIDTH = 100  # columns of a plan that goes to a file or a pipe
@@ -76,6 +76,9 @@ def print_plan(runs: dict[str, dict[str, Any]], console: Console | None = None) 
         console.print(table)
         for line in dict.fromkeys(f"{group.method.name}: {_kept(group)}" for group in members):
             console.print(line, markup=False, soft_wrap=True)
+        console.print(_tasks(members[0]))
+        for line in dict.fromkeys(_hours(group) for group in members):
+            console.print(line, markup=False, soft_wrap=True)
     notes = dict.fromkeys(note for g in found for note in (*g.context.benchmark.notes, *g.context.stream.notes))
     for text in (*(f"note: {note if whole else shortened(note)}" for note in notes), *_listed(list(runs), whole)):
         console.print(text, markup=False, soft_wrap=True)
@@ -135,7 +138,7 @@ def _steps(group: Group) -> dict[str, int]:
     parts = [(merged(stream), n)] if method.joint else [(e, 1) for e in stream.train_stream]
     parts = [*([] if stream.pretraining is None else [(stream.pretraining, 1)]), *parts]
     if method.opaque:
-        return {"classifier": sum(steps_of(context.spec.classifier, len(e.indices)) for e in stream.train_stream)}
+        return speed.steps_of_opaque(context)
     steps: dict[str, int] = {}
     for number, (part, count) in enumerate(parts):
         experience = CurrentExperience(part, n, context.clips(part), opens_run=number == 0, n_merged=count)
@@ -143,6 +146,34 @@ def _steps(group: Group) -> dict[str, int]:
             if phase.steps is not None:
                 steps[phase.name] = steps.get(phase.name, 0) + phase.steps * count
     return steps
+
+
+def _tasks(group: Group) -> Table:
+    """A row a task: classes, training segments, the videos they lie in, clips, hours; and the evaluated segments."""
+    context, config = group.context, group.context.config
+    table = Table(title=f"tasks with order_seed={config['order_seed']}", title_justify="left", title_style="")
+    for name in ("task", "classes", "segments", "videos", "clips", "hours", f"{config['evaluate']} segments"):
+        table.add_column(name, justify="right")
+    of, files = context.table, context.table.frame["file"]
+    for train, items in zip(context.stream.train_stream, context.items(), strict=True):
+        rows, hours = train.indices, of.hours[train.indices].sum()
+        counts = (len(np.unique(of.items[rows])), files.iloc[rows].nunique(), len(rows))
+        table.add_row(str(train.current_experience + 1), str(len(train.classes_in_this_experience)),
+                      *(f"{n:,}" for n in counts), f"{hours:.2f}" if np.isfinite(hours) else "-",
+                      f"{len(np.unique(of.items[items.indices])):,}")  # fmt: skip
+    return table
+
+
+def _hours(group: Group) -> str:
+    """What a run takes on this machine, as far as the steps of its networks were measured here."""
+    context, method = group.context, group.method
+    seconds = speed.known(context)
+    profile = context.config["profile"]
+    if seconds is None:
+        return ("hours: not measured for these networks on this machine; python -m harness.bench only=models "
+                f"profile={profile} (with the other settings of this command) does it")  # fmt: skip
+    hours = speed.hours(context, method, _steps(group), seconds)
+    return f"{method.name}: about {hours:,.2f} h a run on this machine (an estimate from harness.bench; videos apart)"
 
 
 def _kept(group: Group) -> str:

@@ -84,6 +84,7 @@ class Spec:
     classifier: ClassifierSettings = ClassifierSettings()
     replay: ReplaySettings = ReplaySettings()
     training: TrainingSettings = TrainingSettings()
+    weights: dict[str, Tensor] | None = None  # of the compressor that `compressor.load` names
 
     @property
     def raw_bytes(self) -> int:

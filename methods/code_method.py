@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,6 +24,8 @@ class CodeMethod(Method):
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
         self.compressor = self.placed(Compressor(spec.clip_shape, spec.compressor))
+        if spec.weights is not None:
+            self.compressor.load_state_dict(spec.weights)
         classes = spec.n_pretraining_classes or spec.n_classes
         self.classifier = self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
         self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
@@ -54,11 +57,13 @@ class CodeMethod(Method):
     def encode_phase(self, experience: Any) -> Phase:
         """Encode each current clip once; from here on no video is decoded."""
 
-        def begin() -> None:
-            self.codes = Store(self.rows, len(experience.clips), self.spec.device)
+        views = self.spec.classifier.views
 
-        return Phase("encode", lambda: experience.clips, self.encode, start=begin,
-                     epochs=1, shuffle=False, batch=self.spec.chunk)  # fmt: skip
+        def begin() -> None:
+            self.codes = Store(self.rows, len(experience.clips) * views, self.spec.device)
+
+        return Phase("encode", lambda: experience.clips, self.encode, start=begin, epochs=1, shuffle=False,
+                     batch=max(1, self.spec.chunk // views), views=views)  # fmt: skip
 
     def classifier_phase(self, experience: Any) -> Phase:
         """Train the classifier on codebook vectors of current and stored codes."""
@@ -72,7 +77,14 @@ class CodeMethod(Method):
         """Offer the current codes to the buffer; nothing of the pre-training part, whose classes are not streamed."""
         if experience.is_pretraining:
             return []
-        return [Phase("store", lambda: self.codes, self.store, epochs=1, shuffle=False, batch=self.spec.chunk)]
+        views = self.spec.classifier.views
+
+        def clips_themselves(epoch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+            index = np.arange(0, len(self.codes), views)
+            return index, np.zeros_like(index)
+
+        return [Phase("store", lambda: self.codes, self.store, epochs=1, shuffle=False, batch=self.spec.chunk,
+                      sampler=clips_themselves if views > 1 else None)]  # fmt: skip
 
     def rehearses(self) -> bool:
         """Whether a part of the compressor's batch is decoded from the buffer."""
@@ -102,14 +114,19 @@ class CodeMethod(Method):
                 "rehearsal_seconds": seconds}  # fmt: skip
 
     def encode(self, batch: Batch) -> None:
+        views, clips = self.spec.classifier.views, batch.clips
+        if views > 1:  # [B,V,...]; the clip itself is the first of its views
+            clips = clips.flatten(0, 1)
+            batch = Batch(batch.target.repeat_interleave(views), batch.sample_id.repeat_interleave(views))
         with evaluating(self.compressor):
-            self.codes.append(batch, self.compressor.encode(batch.clips))
+            self.codes.append(batch, self.compressor.encode(clips))
 
     def begin_classifier(self) -> None:
         self.begin_optimiser(["classifier"], self.spec.classifier.rate)
 
     def train_classifier(self, batch: Batch) -> dict[str, float]:
-        batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, len(self.codes))
+        s, n_current = self.spec.classifier, len(self.codes) // self.spec.classifier.views
+        batch, n_old = replayed_part(batch, s.batch, self.spec.replay, self.buffer, n_current)
         loss, log = classification_loss(self.classifier(self.compressor.embed(batch.codes)), batch.target)
         self.optimise(loss)
         return {**log, "replayed": n_old, "samples": len(batch)}

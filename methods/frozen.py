@@ -11,11 +11,11 @@ from methods.code_method import CodeMethod
 
 @register("frozen")
 class Frozen(CodeMethod):
-    """codes of a compressor that is frozen after the first experience or pre-training"""
+    """codes of a compressor that is frozen after the first experience or pre-training, or as loaded"""
 
     def phases(self, experience: Any) -> list[Phase]:
         return [
-            *([self.compressor_phase(experience)] if experience.opens_run else []),
+            *([self.compressor_phase(experience)] if experience.opens_run and self.spec.weights is None else []),
             self.encode_phase(experience),
             self.classifier_phase(experience),
             *self.store_phase(experience),

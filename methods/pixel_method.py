@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -28,9 +29,14 @@ class PixelMethod(Method):
         def step(batch: Batch) -> dict[str, float]:
             return self.train_classifier(batch, len(experience.clips))
 
-        steps = steps_of(s, len(experience.clips), experience.n_merged)
+        n_clips = len(experience.clips)
+        steps = steps_of(s, n_clips, experience.n_merged)
+
+        def one_view_each(epoch: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+            return rng.permutation(n_clips), rng.integers(0, s.views, n_clips)
+
         return Phase("classifier", lambda: experience.clips, step, start=self.begin_classifier,
-                     steps=steps, batch=fresh)  # fmt: skip
+                     steps=steps, batch=fresh, sampler=one_view_each if s.views > 1 else None)  # fmt: skip
 
     def begin_classifier(self) -> None:
         self.begin_optimiser(["classifier"], self.spec.classifier.rate)

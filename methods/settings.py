@@ -48,6 +48,7 @@ class CompressorSettings:
     reinit: str = setting(
         "never", "codebook drawn anew from a batch: never | each_task (stress: stored indices lose meaning)"
     )
+    load: str = setting("", "file of python -m harness.pretrain whose compressor every method starts from", later=True)
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class ClassifierSettings:
     rate: float = setting(2e-3, "peak learning rate of AdamW (warm-up, then cosine to a tenth)")
     network: str = setting("small", "small | s3d: see methods/networks", later=True)
     width: int = setting(96, "channels of the small classifier")
+    views: int = setting(1, "views of each current clip to train on: itself, which is stored, and others", later=True)
 
 
 @dataclass(frozen=True)

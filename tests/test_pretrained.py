@@ -1,0 +1,123 @@
+"""A compressor saved by harness.pretrain and loaded by other runs, and views of current clips."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from harness import pretrain
+from harness.compose import request
+from harness.run import main
+from harness.train import run
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A compressor of the pre-training part of the tiny benchmark."""
+    file = tmp_path_factory.mktemp("pre") / "compressor.pt"
+    assert pretrain.main([f"save={file}", *tiny.TINY, "compressor.steps=30"]) == 0
+    return file
+
+
+def test_runs_start_from_the_saved_compressor(saved):
+    weights = torch.load(saved, weights_only=True)["weights"]
+    assert not saved.with_name("compressor.pt.run").exists()
+    walk = tiny.begun("frozen", f"compressor.load={saved}")
+    assert [phase.name for phase in walk.method.phases(walk.experiences()[0])] == ["encode", "classifier", "store"]
+    walk.to_the_end()
+    after = walk.method.compressor.state_dict()
+    assert all(after[name].equal(value) for name, value in weights.items())
+    learns_on = tiny.begun("cram", f"compressor.load={saved}")
+    assert learns_on.method.compressor.state_dict()["quantiser.codebook"].equal(weights["quantiser.codebook"])
+    learns_on.next_experience()
+    assert not learns_on.method.compressor.state_dict()["quantiser.codebook"].equal(weights["quantiser.codebook"])
+
+
+def test_its_bytes_are_part_of_the_run_and_its_path_is_not(saved, tmp_path):
+    copy = shutil.copy(saved, tmp_path / "copy.pt")
+    words = (*tiny.TINY, "methods=[cram]")
+    (one, _), (two, config) = (
+        next(iter(request([*words, f"compressor.load={f}"]).runs.items())) for f in (saved, copy)
+    )
+    assert one == two
+    assert one not in request(words).runs
+    record = run(config, tiny.new_folder())
+    assert len(record["config"]["compressor"]["load"]) == 64
+    copy.write_bytes(saved.read_bytes() + b"x")
+    with pytest.raises(ValueError, match="was changed since the run was asked for"):
+        run(config, tiny.new_folder())
+
+
+def test_a_file_that_does_not_fit_is_refused_in_a_line(saved, tmp_path, capsys):
+    (tmp_path / "text.pt").write_text("no weights")
+    torch.save({"weights": {}}, tmp_path / "other.pt")
+    for words, said in (
+        ([f"compressor.load={saved}", "compressor.width=16"], "compressor.width is 48 there and 16 here"),
+        ([f"compressor.load={tmp_path / 'none.pt'}"], "no file"),
+        ([f"compressor.load={tmp_path / 'text.pt'}"], "is no compressor of harness.pretrain"),
+        ([f"compressor.load={tmp_path / 'other.pt'}"], "is no compressor of harness.pretrain"),
+    ):
+        assert main([*tiny.TINY, "methods=[cram]", "plan=true", *words]) == 2
+        line = capsys.readouterr().err
+        assert said in line
+        assert line.count("\n") == 1
+
+
+class Payload:
+    def __reduce__(self):
+        return (open, ("/nowhere/at/all", "w"))
+
+
+def test_no_code_of_the_file_runs(tmp_path, capsys):
+    torch.save({"format": Payload(), "settings": {}, "weights": {}}, tmp_path / "code.pt")
+    assert main([*tiny.TINY, "methods=[cram]", "plan=true", f"compressor.load={tmp_path / 'code.pt'}"]) == 2
+    said = capsys.readouterr().err
+    assert "is no compressor of harness.pretrain (UnpicklingError" in said
+
+
+def test_pretrain_says_what_it_cannot_do(tmp_path, capsys):
+    assert pretrain.main([*tiny.TINY]) == 2
+    assert "save=FILE is missing" in capsys.readouterr().err
+    assert pretrain.main([f"save={tmp_path / 'x.pt'}", *tiny.TINY, "seeds=[0,1]"]) == 2
+    assert "one compressor at a time" in capsys.readouterr().err
+
+
+# ---- views of current clips
+
+
+def test_codes_of_several_views_are_trained_on_and_one_is_stored():
+    walk = tiny.begun("frozen", "classifier.views=3")
+    experience = walk.experiences()[0]
+    for phase in walk.method.phases(experience):
+        walk.one_phase(experience, phase)
+        walk.position["step"] = 0
+        if phase.name == "encode":
+            codes = walk.method.codes.take(np.arange(len(walk.method.codes)))
+    n = len(experience.clips)
+    assert len(codes) == 3 * n
+    assert codes.sample_id.tolist() == np.repeat(experience.clips.rows, 3).tolist()
+    assert (codes.codes[0::3] != codes.codes[1::3]).any()
+    own = walk.method.compressor.encode(experience.clips.take(np.arange(n)).clips)
+    assert codes.codes[0::3].equal(own)
+    stored = walk.method.buffer.take(np.arange(len(walk.method.buffer)))
+    assert sorted(stored.sample_id.tolist()) == sorted(experience.clips.rows.tolist())
+    place = {row: k for k, row in enumerate(experience.clips.rows.tolist())}
+    assert stored.codes.equal(own[[place[row] for row in stored.sample_id.tolist()]])
+
+
+def test_pixel_methods_see_as_many_views(monkeypatch):
+    walk = tiny.begun("naive", "classifier.views=3", "classifier.steps=30")
+    experience, seen = walk.experiences()[0], []
+    take = experience.clips.take
+    monkeypatch.setattr(experience.clips, "take", lambda index, view=None: seen.append(view) or take(index, view))
+    walk.one_phase(experience, walk.method.phases(experience)[0])
+    assert set(np.concatenate(seen).tolist()) == {0, 1, 2}
+
+
+def test_settings_that_came_later_leave_earlier_runs_as_they_were():
+    config = next(iter(request(["methods=[cram]"]).runs.values()))
+    assert not {"training"} & set(config)
+    assert not {"network", "epochs", "load"} & set(config["compressor"])
+    assert not {"network", "epochs", "views"} & set(config["classifier"])
