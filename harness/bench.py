@@ -47,7 +47,9 @@ def spread(values: list[float]) -> dict[str, float]:
     return {"median": statistics.median(values), "low": quartiles[0], "high": quartiles[2]}
 
 
-def row(name: str, unit: str, ours: float, other: float, ratio: float, goal: str, more: Any = None) -> dict[str, Any]:
+def row(
+    name: str, unit: str, ours: float, other: float | None, ratio: float | None, goal: str, more: Any = None
+) -> dict[str, Any]:
     return {"name": name, "unit": unit, "harness": ours, "bare": other, "ratio": ratio, "goal": goal, "detail": more}
 
 
@@ -241,8 +243,7 @@ def bench_models(words: list[str]) -> list[dict[str, Any]]:
     config = next(iter(request(["methods=[frozen]", "memory.budget=64MB", *words]).runs.values()))
     seconds = speed.measure(config)
     return [
-        row(f"{name}, a clip", "ms", 1e3 * value, 1e3 * value, 1.0, "kept for the plan")
-        for name, value in seconds.items()
+        row(f"{name}, a clip", "ms", 1e3 * value, None, None, "kept for the plan") for name, value in seconds.items()
     ]
 
 
@@ -286,8 +287,9 @@ def _print(rows: list[dict[str, Any]]) -> None:
         "what", "unit", "harness", "bare", "ratio", "goal", title="Speed of this machine (medians, interleaved)"
     )
     for line in rows:
-        table.add_row(line["name"], line["unit"], f"{line['harness']:,.2f}", f"{line['bare']:,.2f}",
-                      f"{line['ratio']:.3f}", line["goal"])  # fmt: skip
+        numbers = (("harness", ",.2f"), ("bare", ",.2f"), ("ratio", ".3f"))
+        shown = ("-" if line[key] is None else format(line[key], how) for key, how in numbers)
+        table.add_row(line["name"], line["unit"], *shown, line["goal"])
     Console().print(table)
     for line in rows:
         if line["detail"]:

@@ -19,37 +19,42 @@ from methods.base import Batch, Method, find
 from methods.pretrained import FITTING
 from methods.settings import steps_of
 
-CLIPS = 2  # a step that is measured; larger batches are taken to cost in proportion
+MOST_BYTES = 4_000_000  # of the clips of a step that is measured; larger batches are taken to cost in proportion
 
 
 def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
     """Measure, keep and return seconds a clip: processor seconds on a CPU, wall seconds on a GPU."""
     context = Context(config, frames=False)
     spec = context.spec
+    n = max(2, min(spec.compressor.batch, spec.classifier.batch, MOST_BYTES // spec.raw_bytes))
     spec = replace(spec, budget=8 * spec.raw_bytes + 200_000_000, weights=None,
-                   compressor=replace(spec.compressor, batch=CLIPS, load=""),
-                   classifier=replace(spec.classifier, batch=CLIPS, views=1))  # fmt: skip
+                   compressor=replace(spec.compressor, batch=n, load=""),
+                   classifier=replace(spec.classifier, batch=n, views=1))  # fmt: skip
     methods = {name: find(name)(spec, find(name).Settings(), torch.Generator()) for name in ("frozen", "er")}
     for method in methods.values():
         method.phase_steps = 100
+
+    def clock(step: Callable[[], Any]) -> float:
+        return _clock(step, spec.device, rounds) / n
+
     codes, pixels = methods["frozen"], methods["er"]
-    clips = torch.randint(256, (CLIPS, *spec.clip_shape), dtype=torch.uint8).to(spec.device)
-    batch = Batch(torch.zeros(CLIPS, dtype=torch.int64, device=spec.device), torch.arange(CLIPS), clips)
+    clips = torch.randint(256, (n, *spec.clip_shape), dtype=torch.uint8).to(spec.device)
+    batch = Batch(torch.zeros(n, dtype=torch.int64, device=spec.device), torch.arange(n), clips)
     codes.begin_compressor()
     with torch.autocast(spec.device, torch.bfloat16, enabled=config["precision"] == "bfloat16"):
-        seconds = {"compressor": _clock(lambda: codes.train_compressor(batch), spec.device, rounds)}
+        seconds = {"compressor": clock(lambda: codes.train_compressor(batch))}
         code = codes.compressor.encode(clips)
-        seconds["encode"] = _clock(lambda: codes.compressor.encode(clips), spec.device, rounds)
-        seconds["decode"] = _clock(lambda: codes.compressor.decode(code), spec.device, rounds)
+        seconds["encode"] = clock(lambda: codes.compressor.encode(clips))
+        seconds["decode"] = clock(lambda: codes.compressor.decode(code))
         codes.begin_classifier()
         of_codes = replace(batch, clips=None, codes=code)
-        seconds["codes"] = _clock(lambda: codes.train_classifier(of_codes), spec.device, rounds)
+        seconds["codes"] = clock(lambda: codes.train_classifier(of_codes))
         pixels.begin_classifier()
-        seconds["pixels"] = _clock(lambda: pixels.train_classifier(batch, CLIPS), spec.device, rounds)
-    seconds["predict codes"] = _clock(lambda: codes.predict(clips), spec.device, rounds)
-    seconds["predict pixels"] = _clock(lambda: pixels.predict(clips), spec.device, rounds)
-    known = _read(config)
-    write_json(_file(config), known | {_key(context): seconds})
+        seconds["pixels"] = clock(lambda: pixels.train_classifier(batch, n))
+    seconds["predict codes"] = clock(lambda: codes.predict(clips))
+    seconds["predict pixels"] = clock(lambda: pixels.predict(clips))
+    _file(config).parent.mkdir(parents=True, exist_ok=True)
+    write_json(_file(config), _read(config) | {_key(context): seconds})
     return seconds
 
 
@@ -85,12 +90,13 @@ def steps_of_opaque(context: Context) -> dict[str, int]:
 
 
 def _clock(step: Callable[[], Any], device: str, rounds: int) -> float:
+    """Median seconds of a step."""
     taken = []
     for _ in range(rounds + 1):  # the first one warms up
         start = _now(device)
         step()
         taken.append(_now(device) - start)
-    return statistics.median(taken[1:]) / CLIPS
+    return statistics.median(taken[1:])
 
 
 def _now(device: str) -> float:
@@ -109,9 +115,7 @@ def _key(context: Context) -> str:
 
 
 def _file(config: dict[str, Any]) -> Path:
-    folder = Path(config["execution"]["paths"]["cache"])
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder / "speed.json"
+    return Path(config["execution"]["paths"]["cache"]) / "speed.json"
 
 
 def _read(config: dict[str, Any]) -> dict[str, dict[str, float]]:
