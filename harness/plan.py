@@ -78,7 +78,7 @@ def print_plan(runs: dict[str, dict[str, Any]], console: Console | None = None) 
             console.print(line, markup=False, soft_wrap=True)
         console.print(_tasks(members[0]))
         for line in dict.fromkeys(_hours(group) for group in members):
-            console.print(line, markup=False, soft_wrap=True)
+            console.print(line, markup=False)
     notes = dict.fromkeys(note for g in found for note in (*g.context.benchmark.notes, *g.context.stream.notes))
     for text in (*(f"note: {note if whole else shortened(note)}" for note in notes), *_listed(list(runs), whole)):
         console.print(text, markup=False, soft_wrap=True)
