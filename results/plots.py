@@ -26,16 +26,19 @@ PLOTS = {
     "accuracy_matrices": ("matrices", "accuracy on each task after each task, mean over replicates"),
     "forgetting_by_task": ("curves", "how far each task falls from right after learning to the end"),
     "confusion": ("matrices", "which classes are taken for which after the last task"),
-    "accuracy_bytes": ("trade_offs", "final accuracy against bytes carried and in total, with the Pareto front"),
-    "accuracy_rate": ("trade_offs", "final accuracy against compression rate"),
-    "accuracy_buffer": ("trade_offs", "final accuracy against clips stored"),
+    "accuracy_bytes": (
+        "trade_offs",
+        "final accuracy against bytes carried and in total, with the Pareto front; points of equal bytes side by side",
+    ),
+    "accuracy_rate": ("trade_offs", "final accuracy against compression rate; points of equal rate side by side"),
+    "accuracy_buffer": ("trade_offs", "final accuracy against clips stored; points of equal number side by side"),
     "drift": ("curves", "latent shift of stored codes over tasks, before the refresh and after the task"),
     "cost": (
         "trade_offs",
         "wall seconds by phase; rehearsal (decoding old clips) apart from the compressor, the harness apart",
     ),
     "per_class": ("matrices", "change of each class from right after learning to the end"),
-    "filmstrip": ("matrices", "the same stored clips decoded after each task"),
+    "filmstrip": ("matrices", "the same stored clips decoded after each task (white: not in the buffer then)"),
     "training": ("curves", "training loss over steps"),
 }
 

@@ -1,4 +1,4 @@
-"""One look for every plot: colours that a colour-blind reader tells apart, one colour a method everywhere."""
+"""One look for every plot: colours that a colour-blind reader tells apart, one colour and marker a method."""
 
 import hashlib
 from collections.abc import Sequence
@@ -13,14 +13,19 @@ COLOURS = {
     "current_decoder": "#8C613C",
     "frozen": "#009E73",
     "er": "#E69F00",
-    "naive": "#B8A800",
+    "naive": "#7A1F5C",
     "joint": "#000000",
     "joint_codes": "#666666",
     "all_decoders": "#999999",
 }
 OTHERS = ("#0072B2", "#D55E00", "#009E73", "#E69F00", "#CC79A7", "#56B4E9")
+MARKERS = {
+    "cram": "o", "no_refresh": "s", "no_snapshot": "^", "refresh_only": "v", "current_decoder": "D", "frozen": "P",
+    "er": "h", "naive": "X", "joint": "*", "joint_codes": "p", "all_decoders": "<",
+}  # fmt: skip
+# Variants of a method share its colour and marker: these tell them apart.
 DASHES = ("-", "--", ":", "-.")
-MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+FILLS = ("full", "none", "left", "top")
 
 
 def use() -> None:
@@ -45,7 +50,7 @@ def colour(method: str) -> str:
 
 
 def look(row: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Line style of a table's row: the method's colour, and dashes and marker that tell its variants apart.
+    """Line style of a table's row: the method's colour and marker, and dashes and filling that tell variants apart.
 
     Unknown methods that share a colour count as variants of one another.
     """
@@ -54,6 +59,9 @@ def look(row: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any
     return {
         "color": colour(row[0]),
         "linestyle": DASHES[place % len(DASHES)],
-        "marker": MARKERS[place % len(MARKERS)],
-        "markersize": 4,
+        "marker": MARKERS.get(row[0], ">"),
+        "fillstyle": FILLS[place % len(FILLS)],
+        "markersize": 5,
+        "markeredgecolor": colour(row[0]),
+        "markeredgewidth": 0.8,
     }

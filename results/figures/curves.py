@@ -10,42 +10,56 @@ from matplotlib.ticker import MaxNLocator
 
 from results import metrics
 from results.figures import NoData
-from results.figures.frames import collect, legend, means, names, panels, plain
+from results.figures.frames import collect, label_left, legend, means, names, panels, plain
 from results.load import Loaded, Run
 from results.pooling import Pooled
 from results.style import look
 
 
-def _lines(
+def _panels(
     pooled: Pooled,
     table: pd.DataFrame,
     x: str,
     labels: tuple[str, str],
     within: tuple[float, float],
+    columns: int = 3,
+    bars: bool = False,
     scale: float = 100.0,
 ):
-    """A panel a condition, a line a method with its band; `scale` turns shares into per cent.
+    """A panel a condition, a line a method with its 95 % band (or, side by side, points with `bars`).
 
-    `within`: what the quantity can be (after scaling). Bands of few runs reach beyond it, or dwarf the lines: they are
-    cut at the frame, and the CSV has them whole.
+    `scale` turns shares into per cent. `within`: what the quantity can be (after scaling). Intervals of few runs reach
+    beyond it, or dwarf the means: they are cut at the frame, and the CSV has them whole.
     """
-    figure, placed = panels(table)
+    conditions = list(dict.fromkeys(table["condition"]))
+    figure, axes = panels(conditions, (6.4, 3.4) if bars else (4.2, 3.4), columns)
     rows = names(pooled)
-    for axis, condition in placed:
+    for axis, condition in zip(axes, conditions, strict=False):
         part = table[table["condition"] == condition]
-        for name in [name for name in rows if name in set(part["method"])]:
+        shown = [name for name in rows if name in set(part["method"])]
+        for place, name in enumerate(shown):
             line = part[part["method"] == name].sort_values(x)
             style = look(rows[name], pooled.rows)
-            axis.plot(line[x], scale * line["mean"], label=plain(name), **style)
-            low, high = line["mean"] - line["half_width"], line["mean"] + line["half_width"]
-            axis.fill_between(line[x], scale * low, scale * high, color=style["color"], alpha=0.15, linewidth=0)
+            mean, half = scale * line["mean"], scale * line["half_width"]
+            if bars:
+                at = line[x] + 0.8 * ((place + 0.5) / len(shown) - 0.5)
+                axis.errorbar(at, mean, yerr=half.fillna(0), label=plain(name), elinewidth=1,
+                              **style | {"linestyle": "none"})  # fmt: skip
+                continue
+            axis.plot(line[x], mean, label=plain(name), **style)
+            shade = 0.15 if len(shown) < 6 else 0.07
+            axis.fill_between(line[x], mean - half, mean + half, color=style["color"], alpha=shade, linewidth=0)
         axis.set_xlabel(labels[0])
         axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        if bars:
+            axis.grid(False, axis="x")
+            for edge in range(2, int(part[x].max()) + 1):
+                axis.axvline(edge - 0.5, color="0.85", linewidth=0.8)
     low, high = scale * table["mean"].min(), scale * table["mean"].max()
     room = max(0.15 * (high - low), 0.02 * max(abs(low), abs(high)), 1e-3)
-    placed[0][0].set_ylim(max(within[0], low - room), min(within[1], high + room))
-    placed[0][0].set_ylabel(labels[1])
-    legend(figure, [axis for axis, _ in placed])
+    axes[0].set_ylim(max(within[0], low - room), min(within[1], high + room))
+    label_left(axes, labels[1])
+    legend(figure, axes)
     return figure
 
 
@@ -57,7 +71,7 @@ def accuracy_over_tasks(loaded: Loaded, pooled: Pooled):
         return [{"tasks": i + 1, "accuracy": v} for i, v in enumerate(stages) if not math.isnan(v)]
 
     table = means(collect(pooled, values, "no accuracy was measured"), ["tasks"], "accuracy")
-    return _lines(pooled, table, "tasks", ("tasks learnt", "accuracy on the tasks learnt (%)"), (-2, 102)), table
+    return _panels(pooled, table, "tasks", ("tasks learnt", "accuracy on the tasks learnt (%)"), (-2, 102)), table
 
 
 def forgetting_by_task(loaded: Loaded, pooled: Pooled):
@@ -69,7 +83,8 @@ def forgetting_by_task(loaded: Loaded, pooled: Pooled):
 
     data = collect(pooled, values, "no run has an accuracy right after learning and at the end")
     table = means(data, ["task"], "forgetting")
-    return _lines(pooled, table, "task", ("task", "forgetting (points)"), (-102, 102)), table
+    labels = ("task, in the order of learning", "forgetting (points)")
+    return _panels(pooled, table, "task", labels, (-102, 102), columns=2, bars=True), table
 
 
 def drift(loaded: Loaded, pooled: Pooled):
@@ -87,14 +102,13 @@ def drift(loaded: Loaded, pooled: Pooled):
     table = means(
         collect(pooled, values, "no run has codes whose drift was measured"), ["when", "task"], "latent_shift"
     )
-    whens = list(dict.fromkeys(table["when"]))
     # Conditions and moments are panels alike: 'before' and 'after' of one condition stand side by side.
-    shown = table.assign(condition=[f"{c}, {w}".removeprefix(", ") for c, w in zip(
-        table["condition"], table["when"], strict=True)])  # fmt: skip
-    order = [f"{c}, {w}".removeprefix(", ") for c in dict.fromkeys(table["condition"]) for w in whens]
-    shown = shown.sort_values("condition", key=lambda s: s.map(order.index), kind="stable")
-    figure = _lines(pooled, shown, "task", ("task", "latent shift of stored codes"), (-0.02, math.inf), scale=1.0)
-    return figure, table
+    order = [(c, w) for c in dict.fromkeys(table["condition"]) for w in ("before the refresh", "after the task")]
+    shown = pd.concat([
+        table[(table["condition"] == c) & (table["when"] == w)].assign(condition=f"{c}\n{w}".strip()) for c, w in order
+    ])  # fmt: skip
+    labels = ("task", "latent shift of stored codes\n(0 none, 1 as far as another clip's)")
+    return _panels(pooled, shown, "task", labels, (-0.02, math.inf), columns=2, scale=1.0), table
 
 
 def training(loaded: Loaded, pooled: Pooled):
@@ -107,24 +121,27 @@ def training(loaded: Loaded, pooled: Pooled):
         lines = [] if key in seen else _steps(run["folder"])
         if lines:
             seen.add(key)
-            parts += [{"method": key[0], "at": key[1], **line} for line in lines]
+            parts += [{"method": key[0], "condition": key[1], **line} for line in lines]
     if not parts:
         raise NoData("no run kept its steps.jsonl")
     table = pd.DataFrame(parts)
-    table["condition"] = [f"{at}, {p}".removeprefix(", ") for at, p in zip(table["at"], table["phase"], strict=True)]
-    figure, placed = panels(table)
+    phases = list(dict.fromkeys(table["phase"]))
+    placed = [(c, p) for c in dict.fromkeys(table["condition"]) for p in phases]
+    # Losses of two phases have nothing in common, hence no common axis.
+    figure, axes = panels([f"{c}\n{p}".strip() for c, p in placed], columns=min(3, len(phases)), sharey=False)
     rows = names(pooled)
-    for axis, condition in placed:
-        part = table[table["condition"] == condition]
+    for axis, (condition, phase) in zip(axes, placed, strict=False):
+        part = table[(table["condition"] == condition) & (table["phase"] == phase)]
         for name in [name for name in rows if name in set(part["method"])]:
             line = part[part["method"] == name]
             style = look(rows[name], pooled.rows) | {"marker": None, "linewidth": 1}
             axis.plot(line["progress"], line["loss"], label=plain(name), **style)
         axis.set_xlabel("tasks trained")
-        axis.set_yscale("log" if (part["loss"] > 0).all() else "linear")
-    placed[0][0].set_ylabel("loss")
-    legend(figure, [axis for axis, _ in placed])
-    return figure, table.drop(columns="condition").rename(columns={"at": "condition"})
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+        axis.set_yscale("log" if len(part) and (part["loss"] > 0).all() else "linear")
+    label_left(axes, "training loss")
+    legend(figure, axes)
+    return figure, table
 
 
 def _steps(folder: str) -> list[dict[str, Any]]:

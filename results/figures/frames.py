@@ -10,6 +10,8 @@ from results.load import Run
 from results.pooling import Cell, Pooled, summarise
 from results.tables import title_of
 
+MOST = 24  # panels of a figure; the CSV file holds the data of all
+
 
 def collect(pooled: Pooled, values: Callable[[Run], Iterable[dict[str, Any]]], why_empty: str) -> pd.DataFrame:
     """Rows of `values(run)` for every done run, with method (the row's name), condition, order_seed, seed, run_id.
@@ -49,24 +51,44 @@ def names(pooled: Pooled) -> dict[str, tuple[str, ...]]:
     return {" ".join(row): row for row in pooled.rows}
 
 
-def panels(data: pd.DataFrame, width: float = 3.6, height: float = 2.8, most: int = 12):
-    """A figure with a panel a condition (at most `most`, said in the title of the last) and the conditions drawn."""
+def panels(titles: Sequence[str], size: tuple[float, float] = (4.2, 3.3), columns: int = 3, sharey: bool = True):
+    """A figure with a panel a title (at most MOST, and it says so) and the panels in the order of the titles."""
     from matplotlib import pyplot
 
-    conditions = list(dict.fromkeys(data["condition"]))
-    shown = conditions[:most]
-    n_columns = min(3, len(shown))
+    shown = titles[:MOST]
+    n_columns = min(columns, len(shown))
     n_rows = -(-len(shown) // n_columns)
     figure, axes = pyplot.subplots(
-        n_rows, n_columns, figsize=(width * n_columns + 1.2, height * n_rows), squeeze=False, sharey=True
+        n_rows, n_columns, figsize=(size[0] * n_columns + 1.2, size[1] * n_rows), squeeze=False, sharey=sharey
     )
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
-    for axis, condition in zip(axes.flat, shown, strict=False):
-        axis.set_title(plain(condition))
-    if len(conditions) > most:
-        figure.suptitle(f"{most} of {len(conditions)} conditions; all are in the CSV file")
-    return figure, list(zip(axes.flat, shown, strict=False))
+    for axis, title in zip(axes.flat, shown, strict=False):
+        axis.set_title(wrapped(title, int(12 * size[0])))
+        axis.tick_params(labelleft=True)
+    if len(titles) > MOST:
+        figure.suptitle(f"{MOST} of {len(titles)} panels; all are in the CSV file")
+    return figure, list(axes.flat[: len(shown)])
+
+
+def label_left(axes: Sequence[Any], text: str) -> None:
+    """The name of the y axis on the first panel of every line of panels."""
+    for axis in axes:
+        if axis.get_subplotspec().is_first_col():
+            axis.set_ylabel(text)
+
+
+def wrapped(title: str, width: int) -> str:
+    """A title whose conditions stand on as many lines as they need, each of at most about `width` characters."""
+    lines: list[str] = []
+    for paragraph in title.split("\n"):
+        begun = len(lines)
+        for part in paragraph.split(", "):
+            if len(lines) > begun and len(lines[-1]) + len(part) + 2 <= width:
+                lines[-1] += f", {part}"
+            else:
+                lines.append(part)
+    return "\n".join(plain(line, width) for line in lines)
 
 
 def plain(text: str, width: int = 60) -> str:

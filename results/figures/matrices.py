@@ -1,35 +1,33 @@
 """Pictures made of cells: accuracy and confusion matrices, change by class, filmstrips of decoded clips."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from results.figures import NoData
-from results.figures.frames import cells, collect, means, plain
+from results.figures.frames import cells, collect, means, names, panels, plain, wrapped
 from results.load import Loaded, Run
 from results.pooling import Pooled, summarise
 from results.predictions import confusion as confusion_of
 from results.tables import title_of
 
-MOST = 12  # panels of a figure; the CSV file holds them all
+MOST_BLOCKS = 4  # conditions side by side; the CSV file holds them all
 
 
-def _grid(n: int, size: float, labels: list[str]):
+def _squares(labels: Sequence[tuple[str, str]], size: float, bar: str):
+    """Panels for squares of shares, a panel a (method, condition), with one colour bar called `bar`."""
     from matplotlib import pyplot
+    from matplotlib.colors import Normalize
 
-    shown = min(n, MOST)
-    n_columns = min(4, shown)
-    n_rows = -(-shown // n_columns)
-    figure, axes = pyplot.subplots(n_rows, n_columns, figsize=(size * n_columns, size * n_rows), squeeze=False)
-    for axis in axes.flat[shown:]:
-        axis.set_visible(False)
-    for axis, label in zip(axes.flat, labels, strict=False):
-        axis.set_title(plain(label, 45))
-    if n > MOST:
-        figure.suptitle(f"{MOST} of {n}; all are in the CSV file")
-    return figure, list(axes.flat[:shown])
+    titles = ["\n".join(filter(None, label)) for label in labels]
+    figure, axes = panels(titles, (size, size), columns=4, sharey=False)
+    for axis in axes:
+        axis.title.set_size(7)
+    scale = pyplot.cm.ScalarMappable(Normalize(0, 100), "cividis")
+    figure.colorbar(scale, ax=figure.axes, label=bar, shrink=min(1.0, 3 / figure.get_figheight()), aspect=15)
+    return figure, axes
 
 
 def accuracy_matrices(loaded: Loaded, pooled: Pooled):
@@ -44,7 +42,7 @@ def accuracy_matrices(loaded: Loaded, pooled: Pooled):
 
     table = means(collect(pooled, values, "no accuracy was measured"), ["after", "task"], "accuracy")
     groups = list(table.groupby(["condition", "method"], sort=False))
-    figure, axes = _grid(len(groups), 2.9, [", ".join(filter(None, key[::-1])) for key, _ in groups])
+    figure, axes = _squares([key[::-1] for key, _ in groups], 2.6, "accuracy (%)")
     for axis, (_, group) in zip(axes, groups, strict=False):
         n = int(group[["after", "task"]].to_numpy().max())
         matrix = group.pivot(index="after", columns="task", values="mean").reindex(range(1, n + 1), axis=0)
@@ -52,6 +50,7 @@ def accuracy_matrices(loaded: Loaded, pooled: Pooled):
         seaborn.heatmap(matrix, ax=axis, vmin=0, vmax=100, cmap="cividis", square=True, cbar=False,
                         annot=n <= 10, fmt=".0f", annot_kws={"size": 6})  # fmt: skip
         axis.set(xlabel="task", ylabel="after task")
+        axis.tick_params(labelsize=6)
         axis.grid(False)
     return figure, table
 
@@ -63,18 +62,18 @@ def confusion(loaded: Loaded, pooled: Pooled):
     """
     import seaborn
 
-    parts, panels_ = [], []
+    parts, found = [], []
     for cell in cells(pooled):
         sums: dict[tuple[str, str], int] = {}
         orders = {tuple(name for task in run.record["class_order"] for name in task) for run in cell.done}
         order = list(next(iter(orders))) if len(orders) == 1 else sorted(set().union(*orders))
         for run in cell.done:
             try:
-                counts, names = confusion_of(run)
+                counts, classes = confusion_of(run)
             except (OSError, ValueError):
                 continue
             for i, j in np.argwhere(counts):
-                key = (names[i], names[j])
+                key = (classes[i], classes[j])
                 sums[key] = sums.get(key, 0) + int(counts[i, j])
         if sums:
             place = {name: i for i, name in enumerate(order)}
@@ -83,16 +82,17 @@ def confusion(loaded: Loaded, pooled: Pooled):
                 matrix[place[target], place[taken]] = count
                 parts.append({"method": cell.name, "condition": title_of(cell.condition or ()), "target": target,
                               "prediction": taken, "items": count})  # fmt: skip
-            label = ", ".join(filter(None, [cell.name, title_of(cell.condition or ())]))
-            panels_.append((label, order, matrix / np.maximum(matrix.sum(1, keepdims=True), 1)))
-    if not panels_:
+            label = (cell.name, title_of(cell.condition or ()))
+            found.append((label, order, 100 * matrix / np.maximum(matrix.sum(1, keepdims=True), 1)))
+    if not found:
         raise NoData("no run kept its predictions.npz")
-    figure, axes = _grid(len(panels_), 3.6, [label for label, _, _ in panels_])
-    for axis, (_, order, shares) in zip(axes, panels_, strict=False):
+    figure, axes = _squares([label for label, _, _ in found], 2.9, "share of the class's test items (%)")
+    for axis, (_, order, shares) in zip(axes, found, strict=False):
         few = len(order) <= 12
         ticks = [plain(name, 20) for name in order] if few else False
-        seaborn.heatmap(shares, ax=axis, vmin=0, vmax=1, cmap="cividis", square=True, cbar=False,
+        seaborn.heatmap(shares, ax=axis, vmin=0, vmax=100, cmap="cividis", square=True, cbar=False,
                         xticklabels=ticks, yticklabels=ticks)  # fmt: skip
+        axis.tick_params(labelsize=6)
         axis.set(xlabel="prediction", ylabel="class" if few else f"class ({len(order)}, names in the CSV)")
     return figure, pd.DataFrame(parts)
 
@@ -103,8 +103,8 @@ def per_class(loaded: Loaded, pooled: Pooled):
     from matplotlib import pyplot
 
     def values(run: Run) -> Iterable[dict[str, Any]]:
-        for task, names in enumerate(run.record["class_order"][:-1]):
-            for name in names:
+        for task, classes in enumerate(run.record["class_order"][:-1]):
+            for name in classes:
                 series = run.record["per_class"].get(name) or [None]
                 if series[-1] is not None and series[task] is not None:
                     yield {"class": name, "change": series[-1] - series[task]}
@@ -117,20 +117,33 @@ def per_class(loaded: Loaded, pooled: Pooled):
         rows.append({"condition": condition, "method": method, "class": name, "mean": summary.mean,
                      "half_width": summary.half_width, "n": summary.n})  # fmt: skip
     table = pd.DataFrame(rows)
-    label = [", ".join(filter(None, pair)) for pair in zip(table["method"], table["condition"], strict=True)]
-    wide = (
-        100 * table.assign(label=label).pivot(index="class", columns="label", values="mean")[list(dict.fromkeys(label))]
+    conditions = list(dict.fromkeys(table["condition"]))[:MOST_BLOCKS]
+    wides = [_wide(table[table["condition"] == condition], pooled) for condition in conditions]
+    height = 1.6 + 0.16 * max(map(len, wides))
+    widths = [1.6 + 0.42 * wide.shape[1] for wide in wides]
+    figure, axes = pyplot.subplots(
+        1, len(wides), figsize=(sum(widths) + 1, height), squeeze=False, gridspec_kw={"width_ratios": widths}
     )
-    wide = wide.loc[wide.mean(axis=1).sort_values().index].iloc[:, :MOST]
-    longest = 0.06 * min(40, max(map(len, wide.columns)))  # inches that the slanted names take below
-    shown = wide if len(wide) <= 60 else pd.concat([wide.head(30), wide.tail(30)])
-    figure, axis = pyplot.subplots(figsize=(2.5 + 0.7 * wide.shape[1], 1.2 + longest + 0.16 * len(shown)))
-    seaborn.heatmap(shown, ax=axis, cmap="vlag", center=0, vmin=-100, vmax=100, annot=True, fmt=".0f",
-                    annot_kws={"size": 6}, cbar_kws={"label": "change (points)"})  # fmt: skip
-    axis.set_yticks(np.arange(len(shown)) + 0.5, [plain(str(name), 40) for name in shown.index], size=6)
-    axis.set_xticks(np.arange(wide.shape[1]) + 0.5, [plain(name, 40) for name in wide.columns], rotation=45, ha="right")
-    axis.set(xlabel="", ylabel="" if len(wide) <= 60 else f"30 worst and 30 best of {len(wide)} classes")
+    for axis, wide, condition, width in zip(axes[0], wides, conditions, widths, strict=True):
+        last = axis is axes[0][-1]
+        seaborn.heatmap(wide, ax=axis, cmap="vlag", center=0, vmin=-100, vmax=100, annot=True, fmt=".0f",
+                        annot_kws={"size": 6}, cbar=last, cbar_kws={"label": "change (points)"})  # fmt: skip
+        axis.set_yticks(np.arange(len(wide)) + 0.5, [plain(str(name), 40) for name in wide.index], size=6)
+        axis.set_xticks(np.arange(wide.shape[1]) + 0.5, [plain(name, 40) for name in wide.columns],
+                        rotation=90, size=7)  # fmt: skip
+        axis.grid(False)
+        few = len(wide) < table.loc[table["condition"] == condition, "class"].nunique()
+        axis.set(xlabel="", ylabel="30 worst and 30 best classes" if few else "")
+        axis.set_title(wrapped(condition, int(10 * width)))
     return figure, table
+
+
+def _wide(part: pd.DataFrame, pooled: Pooled) -> pd.DataFrame:
+    """Change in points, a row a class (worst first, the middle ones left out of many), a column a method."""
+    wide = 100 * part.pivot(index="class", columns="method", values="mean")
+    wide = wide[[name for name in names(pooled) if name in wide.columns]]
+    wide = wide.loc[wide.mean(axis=1).sort_values().index]
+    return wide if len(wide) <= 60 else pd.concat([wide.head(30), wide.tail(30)])
 
 
 def filmstrip(loaded: Loaded, pooled: Pooled):
@@ -146,7 +159,7 @@ def filmstrip(loaded: Loaded, pooled: Pooled):
         for run in sorted(cell.done, key=lambda run: (run.order_seed, run.seed)):
             strip = _read_filmstrip(run)
             if strip is not None:
-                strips.append((cell.name, strip))
+                strips.append((f"{cell.name}\n{title_of(cell.condition or ())}".strip(), strip))
                 error = ((strip["decoded"].astype(float) - strip["original"]) ** 2).mean((2, 3, 4))
                 rows += [
                     {"method": cell.name, "condition": title_of(cell.condition or ()), "run_id": run.run_id,
@@ -169,12 +182,13 @@ def filmstrip(loaded: Loaded, pooled: Pooled):
     for (name, strip), n in zip(strips, n_clips, strict=True):
         for k in range(n):
             axes[line][0].imshow(strip["original"][k])
-            axes[line][0].set_ylabel(plain(name, 16) if k == 0 else "", rotation=0, ha="right", va="center")
+            label = wrapped(name, 24) if k == 0 else ""
+            axes[line][0].set_ylabel(label, rotation=0, ha="right", va="center", size=7)
             for t in range(len(strip["decoded"])):
                 axes[line][t + 1].imshow(strip["decoded"][t, k]) if strip["stored"][t, k] else None
             line += 1
     for t, axis in enumerate(axes[0]):
-        axis.set_title("original" if t == 0 else f"task {t}", size=7)
+        axis.set_title("original" if t == 0 else f"after task {t}", size=7)
     return figure, pd.DataFrame(rows)
 
 
