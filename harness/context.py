@@ -35,16 +35,15 @@ def plugin_file(plugin: dict[str, str]) -> str:
 
 
 class Context:
-    """Resolved from a run's config. With `frames=False` nothing is decoded or made: enough for a plan."""
+    """Resolved from a run's config. With `described`, its benchmark without frames, nothing is decoded: for a plan."""
 
-    def __init__(self, config: dict[str, Any], frames: bool = True):
+    def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
         self.config = config
         load_plugins([plugin_file(plugin) for plugin in config["plugins"]])
         self.cls = find(config["method"]["name"])
         self.device = _device(config["execution"]["device"])
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
-        get = benchmarks.load if frames else benchmarks.describe
-        self.benchmark = get(options["name"], options, cache)
+        self.benchmark = described or benchmarks.load(options["name"], options, cache)
         self.table, self.reader = self.benchmark.table, self.benchmark.reader
         self.stream = build_stream(
             self.table, config["label"], options["tasks"], config["order_seed"], config["setting"]

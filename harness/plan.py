@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from harness import speed
+from harness.compose import benchmark_of
 from harness.context import Context
 from harness.data import CurrentExperience
 from harness.train import merged
@@ -39,7 +40,7 @@ def groups(runs: dict[str, dict[str, Any]]) -> list[Group]:
 
 def _group(runs: dict[str, dict[str, Any]]) -> Group:
     config = next(iter(runs.values()))
-    context = Context(config, frames=False)
+    context = Context(config, benchmark_of(config))
     context.spec = replace(context.spec, device="cpu")
     name = config["method"]["name"]
     try:
@@ -182,10 +183,12 @@ def _kept(group: Group) -> str:
     rows = np.concatenate([e.indices for e in context.stream.train_stream])
     hours = context.table.hours[rows]
     total = f"{len(rows):,} clips, {hours.sum():.2f} h of video" if np.isfinite(hours).all() else f"{len(rows):,} clips"
+    if group.method.bound:
+        return f"has all of {total}"
     if buffer is None:
         return f"keeps none of {total}"
-    if group.method.bound or not hasattr(buffer, "rows"):
-        return f"keeps all of {total}" if group.method.bound else f"keeps what its bytes allow of {total}"
+    if not hasattr(buffer, "rows"):
+        return f"keeps what its bytes allow of {total}"
     kept = min(buffer.capacity, len(rows))
     if kept == len(rows):
         return f"keeps all of {total}: its budget does not bind"

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.compose import benchmark_of
 from harness.context import Context
 from harness.record import write_json
 from methods.base import Batch, Method, find
@@ -24,7 +25,7 @@ MOST_BYTES = 4_000_000  # of the clips of a step that is measured; larger batche
 
 def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
     """Measure, keep and return seconds a clip: processor seconds on a CPU, wall seconds on a GPU."""
-    context = Context(config, frames=False)
+    context = Context(config, benchmark_of(config))
     spec = context.spec
     n = max(2, min(spec.compressor.batch, spec.classifier.batch, MOST_BYTES // spec.raw_bytes))
     spec = replace(spec, budget=8 * spec.raw_bytes + 200_000_000, weights=None,
