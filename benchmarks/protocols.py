@@ -30,6 +30,11 @@ class Protocol:
         """The default budget with these options of the benchmark; dense clips of long videos need their own."""
         return DENSE_BUDGET if options.get("clips") == "dense" else self.budget
 
+    @property
+    def pretrains(self) -> bool:
+        """Whether it has clips for setting=pretrained."""
+        return not self.pretraining.startswith("none")
+
     def __str__(self) -> str:
         return f"{self.name}/v{self.version}"
 

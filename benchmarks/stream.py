@@ -72,13 +72,16 @@ class Stream:
         return benchmark(self, reader, transform)
 
 
-def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, setting: str = "scratch") -> Stream:
+def build_stream(
+    table: ClipTable, label: str, n_tasks: int, order_seed: int, setting: str = "scratch", given: bool = False
+) -> Stream:
     """Cut the classes of `label` into `n_tasks` disjoint experiences in the order of `order_seed`.
 
     Where every class of the label lies in one block of the table, blocks are permuted and kept whole as long as there
     are no more tasks than blocks; else classes are permuted. Sizes that do not divide are spread: the first tasks are
     one larger. Every class that can be trained is in exactly one experience; what is odd is said in `notes`.
     Where the table has domains, they take the place of the classes: those with training and test clips.
+    `given`: a compressor is brought along, so that a table without pre-training clips can do with setting pretrained.
     Raises ValueError for an unknown label or setting, and for a number of tasks that the classes cannot fill.
     """
     _check(table, label, n_tasks, order_seed, setting)
@@ -90,9 +93,9 @@ def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, se
             f"{n_tasks} tasks asked for, but label {label!r} has {len(classes)} classes: at most {len(classes)} tasks"
         )
     if "domain" in streamed:
-        return _domain_stream(table, streamed, label, classes, n_tasks, order_seed, setting)
+        return _domain_stream(table, streamed, label, classes, n_tasks, order_seed, setting, given)
     order = _given_order(table, classes, n_tasks) or _order(streamed, label, classes, n_tasks, order_seed)
-    pretraining, pretraining_classes = _pretraining(table, label) if setting == "pretrained" else (None, ())
+    pretraining, pretraining_classes = _pretraining(table, label, setting, given)
     return Stream(
         label,
         classes,
@@ -104,7 +107,7 @@ def build_stream(table: ClipTable, label: str, n_tasks: int, order_seed: int, se
     )
 
 
-def _domain_stream(table, streamed, label, classes, n_tasks: int, order_seed: int, setting: str) -> Stream:
+def _domain_stream(table, streamed, label, classes, n_tasks: int, order_seed: int, setting: str, given: bool) -> Stream:
     have = [set(streamed.loc[streamed["split"] == split, "domain"]) for split in ("train", "test")]
     domains = sorted(have[0] & have[1])
     if n_tasks > len(domains):
@@ -122,7 +125,7 @@ def _domain_stream(table, streamed, label, classes, n_tasks: int, order_seed: in
             for task, mine in enumerate(parts)
         )
 
-    pretraining, pretraining_classes = _pretraining(table, label) if setting == "pretrained" else (None, ())
+    pretraining, pretraining_classes = _pretraining(table, label, setting, given)
     train, valid, test = (experiences(split) for split in ("train", "valid", "test"))
     return Stream(
         label,
@@ -245,16 +248,21 @@ def _experiences(table, label, classes, order, split: str) -> tuple[Experience, 
     return tuple(experiences)
 
 
-def _pretraining(table: ClipTable, label: str) -> tuple[Experience, tuple[str, ...]]:
+def _pretraining(table: ClipTable, label: str, setting: str, given: bool) -> tuple[Experience | None, tuple[str, ...]]:
+    if setting != "pretrained":
+        return None, ()
     wanted = (table.frame["split"] == "pretrain").to_numpy()
     if label in table.streamed:
         left_out = ~table.frame[label].isin(table.streamed[label]).to_numpy()
         wanted = wanted | left_out & (table.frame["split"] == "train").to_numpy()
     rows = np.flatnonzero(wanted & _usable(table)).astype(np.int64)
+    if not len(rows) and given:
+        return None, ()
     if not len(rows):
         raise ValueError(
             "setting 'pretrained' needs clips of the split 'pretrain' or of classes left out of the stream, and this "
-            "benchmark has none with these options (a compressor trained elsewhere: compressor.load=FILE)"
+            "benchmark has none with these options (python -m harness.list protocols tells which have; "
+            "compressor.load=FILE brings a compressor along)"
         )
     names = table.frame[label].to_numpy()[rows]
     classes = tuple(sorted(set(names)))

@@ -190,7 +190,7 @@ def _with_protocol(words: list[str]) -> list[str]:
     rest = [word for word in words if word.partition("=")[0] != "protocol"]
     benchmark, protocol = given.get("benchmark"), given.get("protocol")
     if protocol is None:
-        protocol = _default_protocol(benchmark or protocols.find(protocols.DEFAULT).benchmark)
+        protocol = _default_protocol(benchmark or protocols.find(protocols.DEFAULT).benchmark, given.get("setting"))
     if protocol == "none":
         return [*rest, "protocol=none"]
     rule = protocols.find(protocol)
@@ -221,10 +221,13 @@ def _check_of_benchmark(arguments: list[overrides.Argument], runs: dict[str, dic
             raise ValueError(f"{argument.key} is set, but no run is on benchmark={argument.head}")
 
 
-def _default_protocol(benchmark: str) -> str:
+def _default_protocol(benchmark: str, setting: str | None) -> str:
+    """The first protocol of a benchmark; for setting=pretrained the first that has a part to pre-train on."""
     first = protocols.find(protocols.DEFAULT)
-    rules = [first, *protocols.PROTOCOLS.values()]
-    return next((str(rule) for rule in rules if rule.benchmark == benchmark), "none")
+    rules = [rule for rule in (first, *protocols.PROTOCOLS.values()) if rule.benchmark == benchmark]
+    if setting == "pretrained":
+        rules.sort(key=lambda rule: not rule.pretrains)
+    return str(rules[0]) if rules else "none"
 
 
 def _configs(

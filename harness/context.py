@@ -45,10 +45,11 @@ class Context:
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
         self.benchmark = described or benchmarks.load(options["name"], options, cache)
         self.table, self.reader = self.benchmark.table, self.benchmark.reader
-        self.stream = build_stream(
-            self.table, config["label"], options["tasks"], config["order_seed"], config["setting"]
-        )
         compressor = CompressorSettings(**config["compressor"])
+        self.stream = build_stream(
+            self.table, config["label"], options["tasks"], config["order_seed"], config["setting"],
+            given=bool(compressor.load),
+        )  # fmt: skip
         self.spec = Spec(
             clip_shape=(self.benchmark.frames, self.benchmark.height, self.benchmark.width, 3),
             n_classes=self.stream.n_classes,

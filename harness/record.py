@@ -19,7 +19,7 @@ from results.schema import validate
 ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("harness", "methods", "benchmarks")  # what decides a result; not how it is shown
 DIFF_LONGEST = 100_000  # characters that a record keeps of what was not committed
-PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "decord", "avalanche-lib", "submitit", "hydra-core")
+PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "avalanche-lib", "submitit", "hydra-core")
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -9,7 +9,8 @@ def code_grid(clip_shape: tuple[int, ...], settings: CompressorSettings) -> tupl
     """Patches in time, rows and columns. ValueError where the patch does not divide the clip."""
     for size, patch, axis in zip(clip_shape, settings.patch, ("frames", "height", "width"), strict=False):
         if size % patch:
-            raise ValueError(f"compressor.patch={list(settings.patch)} does not divide {axis}={size} of the clips")
+            raise ValueError(f"compressor.patch={list(settings.patch)} does not divide {axis}={size} of the clips "
+                             "(for 14 frames of 224 pixels: profile=paper)")  # fmt: skip
     return tuple(s // p for s, p in zip(clip_shape, settings.patch, strict=False))
 
 

@@ -173,6 +173,15 @@ def test_videos_are_read_back_as_they_were_drawn(tiny, cache):
             assert np.array_equal(decode(tiny.table.root / first.file, times), tiny.reader.read(np.array([row]))[0])
 
 
+def test_another_decoder_shows_the_same_frames(tiny):
+    decord = pytest.importorskip("decord", reason="decord has no wheel for this machine")
+    for file in sorted(set(tiny.table.frame["file"]))[::20]:
+        theirs = decord.VideoReader(str(tiny.table.root / file), num_threads=1)
+        every = range(len(theirs))
+        shown = decode(tiny.table.root / file, theirs.get_frame_timestamp(every).mean(axis=1))
+        assert np.array_equal(shown, theirs.get_batch(every).asnumpy())
+
+
 def test_every_clip_begins_with_a_key_frame(tiny):
     frame = tiny.table.frame
     clips = frame[frame.file == frame.loc[frame.split == "train", "file"].iloc[0]]

@@ -11,6 +11,7 @@ from harness.compose import request
 from harness.run import main
 from harness.train import run
 from tests import tiny
+from tests.test_annotations import kinetics_rows, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +76,28 @@ def test_no_code_of_the_file_runs(tmp_path, capsys):
     assert main([*tiny.TINY, "methods=[cram]", "plan=true", f"compressor.load={tmp_path / 'code.pt'}"]) == 2
     said = capsys.readouterr().err
     assert "is no compressor of harness.pretrain (UnpicklingError" in said
+
+
+def test_a_benchmark_without_clips_to_pre_train_on_takes_a_compressor_along(saved, tmp_path, capsys):
+    for k in range(12):
+        (tmp_path / f"{k}.mp4").touch()  # a plan does not open the videos
+    rows = [f"{k}.mp4,0,2,{'ab'[k % 2]},{'test' if k > 7 else 'train'}" for k in range(12)]
+    (tmp_path / "mine.csv").write_text("\n".join(["file,start,stop,label,split", *rows]))
+    words = ["benchmark=video_csv", f"benchmark.annotations={tmp_path / 'mine.csv'}", f"benchmark.videos={tmp_path}",
+             "benchmark.frames=8", "benchmark.size=32", "benchmark.tasks=2", "methods=[frozen]", "memory.budget=1MB",
+             "setting=pretrained", "plan=true"]  # fmt: skip
+    assert main(words) == 2
+    assert "compressor.load=FILE brings a compressor along" in capsys.readouterr().err
+    assert main([*words, f"compressor.load={saved}"]) == 0
+
+
+def test_kinetics_with_pre_training_is_the_protocol_that_keeps_classes_for_it(tmp_path):
+    header = "label,youtube_id,time_start,time_end,split"
+    write_rows(tmp_path / "kinetics700_train.csv", header, kinetics_rows("train", 0, 20))
+    write_rows(tmp_path / "kinetics700_validate.csv", header, kinetics_rows("validate", 30, 8))
+    words = ["benchmark=kinetics", f"benchmark.annotations={tmp_path}", "methods=[er]"]
+    for setting, protocol in (("scratch", "k700-10/v1"), ("pretrained", "k700-k400pre-10/v1")):
+        assert {c["protocol"] for c in request([*words, f"setting={setting}"]).runs.values()} == {protocol}
 
 
 def test_pretrain_says_what_it_cannot_do(tmp_path, capsys):
