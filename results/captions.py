@@ -1,19 +1,35 @@
 """What stands below a table, written from the records and never by hand: how to read it, and what is not in it."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 from results.columns import Column
-from results.load import Loaded
+from results.load import Loaded, Run
 from results.pooling import Pooled, bytes_text, summarise
 
+NAMED = 3  # runs named in a line
 MATRIX = "R[i, j]: accuracy on task j after task i, both counted from 0; T tasks."
+
+
+def heading(loaded: Loaded, pooled: Pooled) -> str:
+    """What the table is about in one line: stream, methods, budget, n; empty where no run is done."""
+    done = loaded.done
+    if not done:
+        return ""
+    protocols = " and ".join(dict.fromkeys(run.record["protocol"]["id"] for run in done))
+    stream = dict.fromkeys(f"{run.record['label']}, {run.record['setting']}" for run in done)
+    methods = len({row for row, _ in pooled.cells})
+    return (
+        f"{protocols} ({'; '.join(stream)}): {methods} method{'s' * (methods > 1)}, {_within(loaded)}, {_sizes(pooled)}"
+    )
 
 
 def caption(loaded: Loaded, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
     """Sentences that say how to read the table."""
     done = loaded.done
     if not done:
-        return ["No run is done."]
+        states = Counter(run.state for run in loaded.absent)
+        return [f"No run is done: {', '.join(f'{n} {state}' for state, n in states.most_common())}."]
     protocols = dict.fromkeys(f"{r.record['protocol']['id']} ({r.record['protocol']['hash']})" for r in done)
     stream = dict.fromkeys(f"{r.record['benchmark']} {r.record['label']}, setting {r.record['setting']}" for r in done)
     texts = [
@@ -26,6 +42,8 @@ def caption(loaded: Loaded, pooled: Pooled, shown: Sequence[Column]) -> list[str
         texts[-1] += " Accuracies and forgetting in per cent."
         texts.append(_chance(loaded))
     texts += definitions([column for column in shown if "forgetting" in column.name])
+    if any(column.name == "seconds" for column in shown):
+        texts.append("Seconds: wall time, which grows with whatever else the machine did; seconds_cpu is a column too.")
     if any(pooled.is_bound(row) for row in pooled.rows):
         texts.append("Below the rule: bounds, which keep to no budget.")
     if any(column.better for column in shown) and sum(not pooled.is_bound(row) for row in pooled.rows) > 1:
@@ -51,22 +69,53 @@ def definitions(columns: Sequence[Column]) -> list[str]:
 
 
 def notes(loaded: Loaded, pooled: Pooled) -> list[str]:
-    """A line for each run that is not counted, with the reason."""
-    lines = [f"{run.state}: {run.run_id}{f': {run.reason}' if run.reason else ''}" for run in loaded.absent]
+    """What is not counted and why: a line a reason, with the runs it holds for (all of them are in the report)."""
+    groups: dict[tuple[str, str, str], list[Run]] = {}
+    for run in loaded.absent:  # files that cannot be used are named one by one, whatever is wrong with them
+        groups.setdefault((run.state, run.reason, run.run_id if run.state == "bad" else ""), []).append(run)
+    lines = []
+    for (state, reason, _), runs in groups.items():
+        shown = ", ".join(run.run_id for run in runs[:NAMED])
+        if len(runs) > NAMED:
+            shown = f"{len(runs)} runs, {shown} and {len(runs) - NAMED} more"
+        lines.append(f"{state}: {shown}{f': {reason}' if reason else ''}")
     lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in pooled.unplaced]
     return lines + [f"not used: {problem}" for problem in loaded.problems]
 
 
 def _budgets(loaded: Loaded) -> str:
-    """Every budget; with its protocol where there are several protocols of one budget each."""
-    by_protocol: dict[str, dict[str, None]] = {}
+    """Every budget; with its protocol where several have one budget each."""
+    by_protocol: dict[str, dict[tuple[int, str], None]] = {}
     for run in loaded.done:
         memory, protocol = run.record["memory"], run.record["protocol"]["id"]
         if memory["budget"] is not None and not run.record["bound"]:
-            by_protocol.setdefault(protocol, {})[f"{bytes_text(memory['budget'])} {memory['count']}"] = None
+            by_protocol.setdefault(protocol, {})[memory["budget"], memory["count"]] = None
     if len(by_protocol) > 1 and all(len(budgets) == 1 for budgets in by_protocol.values()):
-        return ", ".join(f"{next(iter(budgets))} ({protocol})" for protocol, budgets in by_protocol.items())
-    return ", ".join(dict.fromkeys(text for budgets in by_protocol.values() for text in budgets)) or "none"
+        return ", ".join(f"{_budget(next(iter(budgets)))} ({protocol})" for protocol, budgets in by_protocol.items())
+    every = sorted({budget for budgets in by_protocol.values() for budget in budgets})
+    return ", ".join(map(_budget, every)) or "none"
+
+
+def _within(loaded: Loaded) -> str:
+    """The budgets in a few words: one or two, or their range."""
+    kept = [run.record["memory"] for run in loaded.done if not run.record["bound"]]
+    sizes = sorted({memory["budget"] for memory in kept if memory["budget"] is not None})
+    if not sizes:
+        return "no budget"
+    texts = [bytes_text(size) for size in sizes]
+    counts = dict.fromkeys(memory["count"] for memory in kept if memory["budget"] is not None)
+    amount = " and ".join(texts) if len(texts) <= 2 else f"{texts[0]} to {texts[-1]}"
+    return f"memory of {amount} ({' or '.join(counts)})"
+
+
+def _budget(budget: tuple[int, str]) -> str:
+    return f"{bytes_text(budget[0])} {budget[1]}"
+
+
+def _sizes(pooled: Pooled) -> str:
+    """n of the cells that have runs: n=5, or n=4 to 5."""
+    sizes = {summarise([(r.order_seed, r.seed, 0.0) for r in cell.done]).n for cell in pooled.cells.values()} - {0}
+    return f"n={min(sizes)}" if len(sizes) == 1 else f"n={min(sizes)} to {max(sizes)}"
 
 
 def _chance(loaded: Loaded) -> str:
@@ -86,10 +135,9 @@ def _varies(pooled: Pooled) -> str:
     """What a cell's values differ in, and what ± means."""
     cells = [cell for cell in pooled.cells.values() if cell.done]
     summaries = [summarise([(r.order_seed, r.seed, 0.0) for r in cell.done]) for cell in cells]
-    sizes = sorted({summary.n for summary in summaries})
-    n = f"n={sizes[0]}" if len(sizes) == 1 else f"n={sizes[0]} to {sizes[-1]}"
-    if sizes[-1] == 1:
-        return f"{n}: one run a cell, hence no interval."
+    n = _sizes(pooled)
+    if n == "n=1":
+        return "n=1: one run a cell, hence no interval."
     over = {summary.over for summary in summaries if summary.n > 1}
     words = {
         "replicates": "replicates (class order, weights and sampling vary together)",

@@ -39,29 +39,32 @@ def compare_table(
     comparisons: Sequence[Comparison], pooled: Pooled, column: Column, note_lines: Sequence[str] = ()
 ) -> Table:
     """A block a condition, a row a comparison; the caption says what the columns mean, the notes what follows."""
-    sections, words = [], [f"{_prefix(c.condition)}{statistics.in_words(c, column)}" for c in comparisons]
+    sections, words = [], []
     reference = comparisons[0].reference
     headings = [
         Heading("", text, "share") for text in ("difference", "p sign-flip", "smallest p possible", "p Holm", "")
     ]
     wanted = dict.fromkeys(c.row for c in comparisons)
     for condition in pooled.conditions or ((),):
-        rows = [_row(c) for c in comparisons if c.condition == condition]
-        if rows:
+        here = [c for c in comparisons if c.condition == condition]
+        words += [f"{_prefix(condition)}{sentence}" for sentence in statistics.all_in_words(here, column)]
+        if here:
+            rows = [_row(c) for c in here]
             missing = [name for name in wanted if name not in {row.name for row in rows}]
-            sections.append(Section(title_of(condition), headings, rows, missing))
+            sections.append(Section(title_of(condition), headings, rows, missing, ("method", "pairs")))
         elif not any(" ".join(row) == reference and place == condition for row, place in pooled.cells):
             words.append(f"{_prefix(condition)}{reference} was not run here, so nothing is compared.")
     higher = "higher is better" if column.better > 0 else "lower is better"
+    name = f"{column.heading[0].upper()}{column.heading[1:]}"
     caption = [
-        f"{column.heading[0].upper()}{column.heading[1:]} minus that of {reference}, in points ({higher}), paired by "
-        "replicate (equal class order and seed): mean ± half width of the 95 % t-interval; n pairs.",
+        f"{name} minus that of {reference}, in points ({higher}), paired by replicate (equal class order and seed): "
+        "mean ± half width of the 95 % t-interval, which is not corrected for the number of comparisons.",
         *(definitions([column]) if "forgetting" in column.name else []),
         "p: exact two-sided sign-flip test; smallest p possible: all pairs of one sign at this n; "
         "p Holm: corrected for the comparisons of this block.",
         "* marks p Holm < 0.05, only where k comparisons of n pairs could reach it (k * 2 / 2^n < 0.05).",
     ]
-    return Table(sections, caption, [*words, *note_lines])
+    return Table(sections, caption, [*words, *note_lines], f"{name} against {reference}, paired by replicate")
 
 
 def _prefix(condition: tuple[tuple[str, str], ...]) -> str:

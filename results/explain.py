@@ -10,6 +10,7 @@ from results.load import Loaded, Run
 from results.pooling import Cell, Pooled, Summary
 from results.tables import Entry, Heading, Row, Section, Table, cell_summary, title_of
 
+SHARES = ("final_accuracy", "average_incremental_accuracy", "forgetting")  # where only rows are named
 UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": "", "decibels": "dB"}
 
 
@@ -22,7 +23,7 @@ def explanation(loaded: Loaded, pooled: Pooled, words: Sequence[str]) -> Table:
             f"explain={','.join(words)}: {unknown[0]!r} is neither a row ({', '.join(sorted(names))}) "
             f"nor a column ({', '.join(COLUMNS)}){nearest(unknown[0], [*sorted(names), *COLUMNS])}"
         )
-    columns = [COLUMNS[word] for word in words if word in COLUMNS] or [COLUMNS["final_accuracy"]]
+    columns = [COLUMNS[word] for word in words if word in COLUMNS] or [COLUMNS[name] for name in SHARES]
     wanted = [word for word in words if word in names] or sorted(names)
     cells = [cell for cell in pooled.cells.values() if cell.name in wanted or cell.row[0] in wanted]
     caption = "A row a run, units in the headings; pooled: mean ± half width of the 95 % t-interval."
@@ -46,7 +47,9 @@ def _section(cell: Cell, columns: Sequence[Column]) -> Section:
     rows.append(Row("pooled", True, f"{summaries[0].n} {summaries[0].over}", [Entry(""), Entry(""), *entries]))
     headings = [Heading("", "order seed", "seed"), Heading("", "seed", "seed")]
     headings += [Heading("", f"{column.heading} {UNITS[column.kind]}".strip(), column.kind) for column in columns]
-    return Section(", ".join(filter(None, [cell.name, title_of(cell.condition or ())])), headings, rows)
+    return Section(
+        ", ".join(filter(None, [cell.name, title_of(cell.condition or ())])), headings, rows, first=("run", "state")
+    )
 
 
 def _row(run: Run, columns: Sequence[Column]) -> Row:

@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -23,7 +23,9 @@ def to_terminal(table: "Table", console: "Console | None" = None) -> None:
     console = console or Console(highlight=False)
     if not console.is_terminal:  # piped output has no width: it must not be folded at 80
         console = Console(file=console.file, highlight=False, width=1000)
-    for section in table.sections:
+    if table.title:
+        console.print(Text(table.title, style="bold"), soft_wrap=not console.is_terminal)
+    for section in table.sections if table.measured else ():
         for columns in _fitting(section, console.width):
             console.print(_rich_table(section, columns))
         if section.not_run:
@@ -73,8 +75,8 @@ def _rich_table(section: "Section", columns: list[int]) -> "RichTable":
     rules = Box("    \n    \n ── \n    \n ── \n    \n    \n    \n")
     title = Text(section.title) if section.title else None
     drawn = RichTable(box=rules, padding=(0, 1), title=title, title_justify="left", pad_edge=False)
-    drawn.add_column("method", no_wrap=True, vertical="bottom")
-    drawn.add_column("n", justify="right", no_wrap=True)
+    drawn.add_column(section.first[0], no_wrap=True, vertical="bottom")
+    drawn.add_column(section.first[1], justify="right", no_wrap=True)
     for i in columns:
         drawn.add_column(Text("\n".join(_words(section.headings[i]))), justify="right", no_wrap=True)
     for bound, rows in groupby(section.rows, key=lambda row: row.bound):
@@ -88,12 +90,13 @@ def _rich_table(section: "Section", columns: list[int]) -> "RichTable":
 
 
 def to_markdown(table: "Table") -> str:
-    """GitHub's Markdown: the caption above, a line of dots before the bounds."""
-    lines = [" ".join(_markdown(text) for text in table.caption), ""]
+    """GitHub's Markdown: title and caption above, a line of dots before the bounds."""
+    lines = [f"**{_markdown(table.title)}**", ""] if table.title else []
+    lines += [" ".join(_markdown(text) for text in table.caption), ""]
     for section in table.sections:
         if section.title:
             lines += [f"**{_markdown(section.title)}**", ""]
-        headings = ["method", "n", *(_markdown(f"{h.group} {h.text}") for h in section.headings)]
+        headings = [*section.first, *(_markdown(f"{h.group} {h.text}") for h in section.headings)]
         lines += ["| " + " | ".join(headings) + " |", "| --- |" + " ---: |" * (len(headings) - 1)]
         for bound, rows in groupby(section.rows, key=lambda row: row.bound):
             if bound:
@@ -124,17 +127,26 @@ def _latex(text: str) -> str:
     return "".join(LATEX.get(c, c if c.isascii() and c.isprintable() else f"[U+{ord(c):04X}]") for c in text)
 
 
+def _stacked(lines: Sequence[str], side: str) -> str:
+    """A heading over as many lines as it has words, so that it is no wider than its column."""
+    text = r"\\".join(map(_latex, lines))
+    return rf"\shortstack[{side}]{{{text}}}" if len(lines) > 1 else text
+
+
 def to_latex(table: "Table") -> str:
     """A table environment for booktabs, compiled with `\\usepackage{booktabs}` and `\\usepackage[T1]{fontenc}`."""
     parts = []
     for section in table.sections:
         n_columns = len(section.headings)
-        lines = [r"\begin{table}", r"\centering", rf"\begin{{tabular}}{{l{'r' * (n_columns + 1)}}}", r"\toprule"]
+        size = r"\small" if n_columns < 5 else r"\footnotesize" if n_columns < 8 else r"\scriptsize"  # fits a page
+        lines = [r"\begin{table}", r"\centering", rf"{size}\setlength{{\tabcolsep}}{{4pt}}"]
+        lines += [rf"\begin{{tabular}}{{l{'r' * (n_columns + 1)}}}", r"\toprule"]
         groups = [(group, len(list(members))) for group, members in groupby(section.headings, key=lambda h: h.group)]
         if any(group for group, _ in groups):
-            spans = " & ".join(rf"\multicolumn{{{width}}}{{c}}{{{_latex(group)}}}" for group, width in groups)
-            lines.append(rf" & & {spans} \\")
-        lines += [" & ".join(["method", "$n$", *(_latex(h.text) for h in section.headings)]) + r" \\", r"\midrule"]
+            stacked = [(_stacked(group.split(", "), "c"), width) for group, width in groups]
+            lines.append(" & & " + " & ".join(rf"\multicolumn{{{n}}}{{c}}{{{text}}}" for text, n in stacked) + r" \\")
+        headings = [*section.first, *(_stacked(h.text.split(), "r") for h in section.headings)]
+        lines += [" & ".join(headings) + r" \\", r"\midrule"]
         first = True
         for bound, rows in groupby(section.rows, key=lambda row: row.bound):
             if bound and not first:
@@ -143,7 +155,7 @@ def to_latex(table: "Table") -> str:
             for row in rows:
                 texts = [rf"\textbf{{{_latex(e.text)}}}" if e.best else _latex(e.text) for e in row.entries]
                 lines.append(" & ".join([_latex(row.name), _latex(row.n), *texts]) + r" \\")
-        title = [f"{section.title}."] if section.title else []
+        title = [f"{text}." for text in (table.title, section.title) if text]
         absent = [f"{not_run(section)}."] if section.not_run else []
         text = _latex(" ".join([*title, *table.caption, *absent, *(f"{note}." for note in table.notes)]))
         lines += [r"\bottomrule", r"\end{tabular}", rf"\caption{{{text}}}", r"\end{table}"]
@@ -190,9 +202,12 @@ def _cell_text(value: object) -> object:
 
 
 def to_json(table: "Table") -> str:
-    """Cells as in the CSV, with caption and notes."""
+    """Cells as in the CSV, with title, caption and notes."""
     cells = [cell for section in table.sections for row in section.rows for cell in _cells(section, row)]
-    return json.dumps({"caption": table.caption, "notes": table.notes, "cells": cells}, indent=1) + "\n"
+    return (
+        json.dumps({"title": table.title, "caption": table.caption, "notes": table.notes, "cells": cells}, indent=1)
+        + "\n"
+    )
 
 
 FORMATS: dict[str, Callable[["Table"], str]] = {

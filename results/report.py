@@ -21,6 +21,7 @@ from results.render import not_run
 from results.tables import LAYOUTS, Entry, build, title_of
 
 LARGEST_SVG = 200_000  # a plot of more bytes than this is shown as PNG
+WAITING = ("queued", "running", "preempted")  # states of runs that may yet be done
 FILES = ("config.json", "log.txt", "status.json", "record.json")
 
 
@@ -56,6 +57,7 @@ def html(loaded: Loaded, folder: Path, choice: dict[str, Any]) -> str:
         sweeps=[_sweep(sweep) for sweep in loaded.sweeps],
         absent=[{"run_id": run.run_id, "state": run.state, "reason": run.reason, "links": _links(run, folder)}
                 for run in loaded.absent],
+        waiting=WAITING,
         problems=loaded.problems,
         table=build(loaded, pooled, choice["layout"], choice["columns"]),
         value=_sort_value,
@@ -105,11 +107,12 @@ def _comparisons(loaded: Loaded, choice: dict[str, Any]) -> dict[str, Any]:
     try:
         _, pooled, comparisons = compare.paired(loaded, choice["reference"], column, compared, choice["mixed"])
     except ValueError as error:
-        return {"words": [f"No comparison: {error}."], "sections": [], "caption": []}
+        return {"title": "", "words": [f"No comparison: {error}."], "sections": [], "caption": []}
     if not comparisons:
-        return {"words": [f"There is no method to compare with {choice['reference']}."], "sections": [], "caption": []}
+        words = [f"There is no method to compare with {choice['reference']}."]
+        return {"title": "", "words": words, "sections": [], "caption": []}
     table = compare.compare_table(comparisons, pooled, column)
-    return {"words": table.notes, "sections": table.sections, "caption": table.caption}
+    return {"title": table.title, "words": table.notes, "sections": table.sections, "caption": table.caption}
 
 
 def _plots(loaded: Loaded, pooled: Pooled, names: Sequence[str]) -> tuple[list[dict[str, str]], list[plots.Plot]]:
@@ -137,21 +140,23 @@ def _picture(plot: plots.Plot) -> str:
     return f"data:{mime};base64,{base64.b64encode(content.getvalue()).decode()}"
 
 
-def _holders(pooled: Pooled) -> list[dict[str, Any]]:
-    rows = []
-    for cell in pooled.cells.values():
-        most = max(cell.done, key=lambda run: run.record["memory"]["carried_max"], default=None)
-        memory = most.record["memory"] if most else {"carried": {}, "carried_max": 0}
-        for holder, size in sorted(memory["carried"].items(), key=lambda item: -item[1]):
-            share = f"{100 * size / memory['carried_max']:.1f} %" if memory["carried_max"] else "–"
-            rows.append({"method": cell.name, "condition": title_of(cell.condition or ()), "holder": holder,
-                         "bytes": size, "share": share})  # fmt: skip
-    return rows
+def _holders(pooled: Pooled) -> dict[str, Any]:
+    """A row a cell: bytes of each holder when the most was carried, their sum, the live model, and all together."""
+    rows, names = [], {}
+    for condition in pooled.conditions or ((),):
+        cells = [pooled.cells.get((row, condition)) for row in pooled.rows]
+        for cell in [cell for cell in cells if cell is not None and cell.done]:
+            memory = max((run.record["memory"] for run in cell.done), key=lambda memory: memory["carried_max"])
+            names |= dict.fromkeys(memory["carried"])
+            sums = {"carried": memory["carried_max"], "live": memory["live"], "total": memory["total"]}
+            rows.append({"method": cell.name, "condition": title_of(cell.condition or ()),
+                         "holders": memory["carried"], "sums": sums, "budget": memory["budget"]})  # fmt: skip
+    return {"names": list(names), "rows": rows, "conditions": len({row["condition"] for row in rows}) > 1}
 
 
 def _environment(done: Sequence[Run]) -> list[dict[str, Any]]:
-    """Each circumstance with its values and how many runs had it."""
-    counts: Counter[tuple[str, str]] = Counter()
+    """Each circumstance with its values and how many runs had each."""
+    counts: dict[str, Counter[str]] = {}
     for run in done:
         record = run.record
         dirty = {True: ", with changes not committed", False: "", None: ""}[record["git"]["dirty"]]
@@ -161,8 +166,10 @@ def _environment(done: Sequence[Run]) -> list[dict[str, Any]]:
             "precision": record["precision_used"], "deterministic": str(record["deterministic"]).lower(),
             **record["versions"],
         }  # fmt: skip
-        counts.update((what, str(value)) for what, value in facts.items() if value is not None)
-    return [{"what": what, "value": value, "n": n} for (what, value), n in counts.items()]
+        for what, value in facts.items():
+            if value is not None:
+                counts.setdefault(what, Counter())[str(value)] += 1
+    return [{"what": what, "value": value, "n": n} for what, values in counts.items() for value, n in values.items()]
 
 
 def run(outs: list[str], to: str, sweep: str, **choice: Any) -> int:

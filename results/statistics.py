@@ -153,6 +153,22 @@ def find_row(reference: str, rows: Sequence[tuple[str, ...]]) -> str:
     raise ValueError(f"reference={reference}{several if matches else unknown}")
 
 
+def all_in_words(comparisons: Sequence[Comparison], column: Column) -> list[str]:
+    """The sentences of one block of a table: what holds for several rows is said once for them all."""
+    hopeless = [c for c in comparisons if c.n > 1 and not c.can_show]
+    if len(hopeless) < 2:
+        return [in_words(c, column) for c in comparisons]
+    k, most = hopeless[0].k, max(c.n for c in hopeless)
+    alone = f", or {replicates_needed(1)} for a single comparison declared beforehand" if k > 1 else ""
+    return [
+        *(in_words(c, column) for c in comparisons if c not in hopeless),
+        f"{', '.join(c.row for c in hopeless)}: nothing can be concluded about {column.heading} against "
+        f"{hopeless[0].reference}. With {most} pairs and {k} comparisons no outcome could reach p Holm < {LEVEL} "
+        f"(the smallest is {min(1.0, k * 2 / 2**most):.2g}); at least {replicates_needed(k)} replicates would be "
+        f"needed{alone}. Until then the differences and intervals in the table describe these runs and are no test.",
+    ]
+
+
 def in_words(comparison: Comparison, column: Column) -> str:
     """What may be said: a shown difference, or that none was shown and what it would take to show one."""
     c, scale = comparison, 100 if column.kind == "share" else 1

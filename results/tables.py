@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from results.arguments import SWEEP, Option, command
-from results.captions import caption, notes
+from results.captions import caption, heading, notes
 from results.columns import COLUMNS, DEFAULT, Column
 from results.load import Loaded, load, of_sweep
 from results.pooling import Cell, Pooled, Summary, bytes_text, select, summarise
@@ -48,13 +48,14 @@ class Heading:
 class Section:
     """One block of rows under one set of headings; `title` names the condition.
 
-    `not_run` names the rows of other blocks that nobody asked for here.
+    `not_run` names the rows of other blocks that nobody asked for here; `first` heads the columns of Row.name and n.
     """
 
     title: str
     headings: list[Heading]
     rows: list[Row]
     not_run: list[str] = field(default_factory=list)
+    first: tuple[str, str] = ("method", "n")
 
 
 @dataclass
@@ -64,6 +65,13 @@ class Table:
     sections: list[Section]
     caption: list[str]  # sentences
     notes: list[str]  # what is missing, failed or not to be believed, a line each
+    title: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether any cell holds a value."""
+        entries = [entry for section in self.sections for row in section.rows for entry in row.entries]
+        return any(entry.summary is not None or entry.text not in ("missing", "not run") for entry in entries)
 
 
 def build(loaded: Loaded, pooled: Pooled, layout: str = "metrics", columns: Sequence[str] = ()) -> Table:
@@ -79,7 +87,7 @@ def build(loaded: Loaded, pooled: Pooled, layout: str = "metrics", columns: Sequ
     else:
         blocks = [("", [(condition, title_of(condition), column) for condition in conditions for column in shown])]
     sections = [_section(pooled, title, places) for title, places in blocks]
-    return Table(sections, caption(loaded, pooled, shown), notes(loaded, pooled))
+    return Table(sections, caption(loaded, pooled, shown), notes(loaded, pooled), heading(loaded, pooled))
 
 
 def title_of(condition: Sequence[tuple[str, str]]) -> str:
@@ -156,11 +164,14 @@ def print_table(
     """Print the main table of an out folder (or of some of its runs) and where the records lie.
 
     Cells of mixed sources or devices are pooled and the caption says so: runs just made must not end without a table.
+    Why a run is not done is for the caller to say, who knows where its log lies.
     """
     from results.render import to_terminal
 
     loaded, pooled = select(load(out, run_ids), mixed=True)
-    to_terminal(build(loaded, pooled, layout, columns))
+    table = build(loaded, pooled, layout, columns)
+    table.notes = [f"not used: {problem}" for problem in loaded.problems]
+    to_terminal(table)
     print(f"records: {len(loaded.done)} in {Path(out)}{'/' if loaded.done else ''} (a folder a run, record.json)")
 
 

@@ -1,4 +1,4 @@
-"""Loading, pooling and tables, from synthetic run folders through the commands that a user types."""
+"""Pooling and tables, from synthetic run folders through the commands that a user types."""
 
 import csv
 import io
@@ -15,128 +15,13 @@ import pytest
 
 from results import tables
 from results.load import load
-from results.metrics import METRICS
 from results.pooling import summarise
-from results.schema import comparable, validate
 from tests.synthetic import attempt, predictions, record, replicates, run, sweep, write
 
 
 def cells_of(text: str) -> dict[tuple[str, str, str], dict[str, str]]:
     """CSV rows by (condition, method, quantity)."""
     return {(row["condition"], row["method"], row["quantity"]): row for row in csv.DictReader(io.StringIO(text))}
-
-
-# ---------------------------------------------------------------- records and loading
-
-
-def test_a_record_of_the_right_shape_is_valid_and_circumstance_is_not_compared() -> None:
-    made = record()
-    validate(made)
-    validate(record("joint", bound=True))
-    other = json.loads(json.dumps(made)) | {"seconds": {}, "device": "cuda", "restarts": 3, "execution": {"workers": 9}}
-    other["config"]["execution"] = {"workers": 9}
-    other["memory"]["peak_process"] = 1
-    assert comparable(other) == comparable(made)
-    other["accuracy"][0][0] = 0.0
-    assert comparable(other) != comparable(made)
-
-
-BAD = {
-    "accuracy.0.0": lambda r: r["accuracy"][0].__setitem__(0, 1.5),
-    "accuracy": lambda r: r["accuracy"][0].pop(),
-    "class_order": lambda r: r["class_order"][0].append("class 3"),
-    "counts.1.0": lambda r: r["counts"][1].__setitem__(0, 0),
-    "memory.carried": lambda r: r["memory"].__setitem__("carried_max", 1),
-    "per_class.class 0": lambda r: r["per_class"]["class 0"].pop(),
-    "per_class": lambda r: r["per_class"].__setitem__("<b>x</b>", [None] * 5),
-    "seconds.total": lambda r: r["seconds"].__setitem__("total", math.nan),
-    "drift.psnr.1": lambda r: r["drift"]["psnr"].__setitem__(1, math.inf),
-    "run_id": lambda r: r.__setitem__("run_id", "../../etc/passwd"),
-    "seed": lambda r: r.__setitem__("seed", "0"),
-    "config.seed": lambda r: r["config"].__setitem__("seed", 7),
-    "memory.live": lambda r: r["memory"].__setitem__("live", 10**30),
-    "record": lambda r: r.__setitem__("extra", 1),
-}
-
-
-@pytest.mark.parametrize("path", BAD)
-def test_validation_names_the_bad_field(path: str) -> None:
-    made = record()
-    BAD[path](made)
-    with pytest.raises(ValueError, match=f"^{path}: "):
-        validate(made)
-
-
-def test_frames_are_tidy(out: Path) -> None:
-    sweep(out, write(out, replicates("cram", [0.8, 0.7])), ["cram"])
-    loaded = load(out)
-    runs = loaded.run_frame()
-    assert list(runs["state"]) == ["done", "done"]
-    assert runs["final_accuracy"].tolist() == pytest.approx([(0.8 * 4 + 0.95) / 5, (0.7 * 4 + 0.95) / 5])
-    assert set(METRICS) <= set(runs.columns)
-    assert len(loaded.cell_frame()) == 2 * 15
-    assert len(loaded.class_frame()) == 2 * 15 * 2
-    phases = loaded.phase_frame().set_index(["run_id", "phase"])
-    assert phases.loc[(runs["run_id"][0], "refresh"), "seconds"] == 2.5
-    assert loaded.holder_frame().groupby("holder")["bytes"].max().to_dict() == {"buffer": 500_000, "snapshot": 150_000}
-    assert loaded.drift_frame().query("measure == 'psnr'")["experience"].tolist() == [1, 2, 3, 4] * 2
-
-
-def test_hostile_and_partial_records_are_named_and_not_counted(out: Path, capsys: pytest.CaptureFixture) -> None:
-    good = write(out, replicates("cram", [0.8, 0.8]))
-    texts = {
-        "truncated": json.dumps(record())[:400],
-        "nan": json.dumps(record(seconds={**record()["seconds"], "total": math.nan})),
-        "huge": json.dumps(record()).replace("60.0", "1e999"),
-        "deep": "[" * 100_000,
-        "types": json.dumps(record() | {"accuracy": "<script>alert(1)</script>", "counts": []}),
-        "elsewhere": json.dumps(record()),  # says another run id than its folder's
-        "empty": "",
-        "list": "[]",
-        "binary": "\x00\xff",
-    }
-    for name, text in texts.items():
-        (out / name).mkdir()
-        (out / name / "record.json").write_text(text, encoding="latin-1")
-    (out / "claims").mkdir()
-    (out / "claims" / "status.json").write_text('{"state": "done"}')
-    (out / "oddstate").mkdir()
-    (out / "oddstate" / "status.json").write_text('{"state": "<b>"}')
-    sweep(out, [*good, "../../etc", 7], ["cram"])
-    (out / "sweeps" / "bad.json").write_text("{")
-    loaded = load(out)
-    assert [run.run_id for run in loaded.done] == good
-    assert {run.run_id for run in loaded.runs if run.state == "bad"} == {*texts, "claims", "oddstate"}
-    text = run(tables, capsys, out)
-    assert " cram 2 " in " ".join(text.split())
-    for name in [*texts, "claims", "oddstate"]:
-        assert f"bad: {name}" in text
-    assert "not a run id: '../../etc'" in text
-    assert "bad.json: not a sweep" in text
-
-
-def test_html_and_control_characters_in_names_stay_text(out: Path, capsys: pytest.CaptureFixture) -> None:
-    evil = "<img src=x>|[bold red]&_%"
-    made = record(config={"profile": "small"}, settings={"note": evil})
-    twin = record(seed=1, settings={"note": "plain"})
-    write(out, [made, twin])
-    assert evil in run(tables, capsys, out)
-    assert "<img" not in run(tables, capsys, out, "format=markdown").replace("\\<", "")
-    assert r"\textless{}img src=x\textgreater{}\textbar{}[bold red]\&\_\%" in run(tables, capsys, out, "format=latex")
-
-
-def test_validation_is_cached_by_content_not_by_folder(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = write(out, replicates("cram", [0.8, 0.8]))
-    assert len(load(out).done) == 2
-    monkeypatch.setattr("results.load.validate", lambda record: pytest.fail("validated again"))
-    assert len(load(out).done) == 2
-    monkeypatch.undo()
-    path = out / ids[0] / "record.json"
-    path.write_text(path.read_text().replace('"seed": 100', '"seed": "x"', 1))
-    assert [run.state for run in load(out).runs] == ["bad", "done"]
-
-
-# ---------------------------------------------------------------- tables
 
 
 def test_main_table_shows_means_intervals_bytes_missing_and_bounds(out: Path, capsys: pytest.CaptureFixture) -> None:
@@ -165,6 +50,8 @@ def test_main_table_shows_means_intervals_bytes_missing_and_bounds(out: Path, ca
     assert f"failed: {crams[4]['run_id']}: NaN loss in task 3" in text
     assert "moving-digits-5/v1 (0123456789ab)" in text
     assert "700 kB carried" in text
+    title = "moving-digits-5/v1 (action, scratch): 4 methods, memory of 700 kB (carried), n=4 to 5"
+    assert text.startswith(title)
     assert "95 % t-interval over n=4 to 5 replicates" in text
     assert "Chance after the last task: 10 % (1 of 10 classes)." in text
     assert "mean over j < T-1 of R[j, j] - R[T-1, j].\nR[i, j]: accuracy on task j after task i" in text
@@ -180,6 +67,20 @@ def test_print_table_shows_only_the_runs_asked_for_and_where_they_lie(out: Path,
     assert " cram 2/3 " in " ".join(text.split())
     assert " er 1 " not in " ".join(text.split())
     assert f"records: 2 in {out}" in text
+
+
+def test_where_nothing_is_done_the_reason_stands_there_once_and_no_table(
+    out: Path, capsys: pytest.CaptureFixture
+) -> None:
+    ids = write(out, replicates("cram", [0.8] * 5), "failed", "no space left")
+    sweep(out, ids, ["cram"])
+    text = run(tables, capsys, out)
+    assert "No run is done: 5 failed." in text
+    assert "missing" not in text
+    assert text.count("no space left") == 1
+    assert f"failed: 5 runs, {ids[0]}, {ids[1]}, {ids[2]} and 2 more: no space left" in text
+    tables.print_table(out)  # at the end of a run, which says itself why and where the log lies
+    assert "no space left" not in capsys.readouterr().out
 
 
 def test_cells_pool_equal_configurations_only(out: Path, capsys: pytest.CaptureFixture) -> None:
@@ -311,6 +212,10 @@ def test_explain_lists_the_runs_and_values_behind_a_cell(out: Path, capsys: pyte
     assert "Memory budget" not in text  # of the table's caption, which is not repeated
     cells = cells_of(run(tables, capsys, out, "explain=cram,forgetting", "format=csv"))
     assert float(cells["cram", ids[0], "forgetting %"]["mean"]) == pytest.approx(0.15)
+    several = run(tables, capsys, out, "explain=er,forgetting,final_accuracy,bytes_carried")
+    assert next(line for line in several.splitlines() if ids[2] in line).split()[-3:] == ["45.00", "59.00", "650,000"]
+    whole = run(tables, capsys, out, "explain=er")  # the accuracies where no column is named
+    assert len(next(line for line in whole.splitlines() if ids[2] in line).split()) == 7
     code, _, error = attempt(tables, capsys, out, "explain=crem")
     assert code == 2
     assert "did you mean cram?" in error

@@ -69,6 +69,12 @@ def test_compare_says_what_too_few_replicates_cannot_show(out: Path, capsys: pyt
     assert rows["elsewhere"]["n"] == 0
     assert "no pair of runs" in rows["elsewhere"]["words"]
     assert rows["elsewhere"]["mean"] is None
+    write(out, replicates("low", [v - 0.1 for v in base]))
+    text = run(compare, capsys, out, "methods=er,low,elsewhere")  # what holds for several is said once
+    assert text.count("nothing can be concluded") == 1
+    assert "er, low: nothing can be concluded about final accuracy against cram. With 5 pairs and 3 comparisons" in text
+    assert "the smallest is 0.19); at least 7 replicates would be needed, or 6 for a single comparison" in text
+    assert "elsewhere: no pair of runs with cram" in text
 
 
 def test_compare_leaves_out_what_was_not_run_and_says_equal(out: Path, capsys: pytest.CaptureFixture) -> None:
