@@ -153,7 +153,7 @@ def short(value: str, quote: bool = True) -> str:
 
 def find_file(folder: Path, names: Sequence[str], what: str, option: str) -> Path:
     """The first of `names` in `folder`, plain or gzipped; ValueError says what was looked for."""
-    folder = Path(folder).expanduser()
+    folder = Path(folder)
     if not folder.is_dir():
         raise ValueError(f"{option}={folder} is no folder; it must hold {what}: {names[0]}")
     for name in names:

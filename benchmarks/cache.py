@@ -107,7 +107,7 @@ class FrameCache:
 
 def staged(cache: FrameCache, folder: Path) -> FrameCache:
     """The same cache read from a copy under `folder`, a disk of this machine's own; copied once."""
-    copy = Path(folder).expanduser() / cache.folder.name
+    copy = Path(folder) / cache.folder.name
     with made_once(copy) as work:
         if work is not None:
             for path in sorted(cache.folder.iterdir()):

@@ -133,7 +133,7 @@ def _clips(settings: KineticsSettings, part: str) -> pd.DataFrame:
 
 def _file(settings: KineticsSettings, part: str) -> Path:
     """The CSV of this part and version; a name without any version's number is of the version asked for."""
-    folder = Path(settings.annotations).expanduser()
+    folder = Path(settings.annotations)
     if not folder.is_dir():
         raise ValueError(f"benchmark.annotations={settings.annotations} is no folder")
     words = "|".join(PARTS[part])

@@ -17,6 +17,7 @@ from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
 from benchmarks.settings import RecordedSettings
 from benchmarks.sweep import Wish, part_of, prepare, prepare_share
+from benchmarks.video import BadVideo
 from benchmarks.video_files import VideoFile
 
 DIRECTED = re.compile(r"(?i)(?<![a-z])(left|right|(anti|counter)?-?clockwise)(wards?)?(?![a-z])")
@@ -48,7 +49,11 @@ def load(name: str, recording: Recording, settings: RecordedSettings, cache: Pat
     table, missing, notes = _clips(recording, settings)
     folder, wish = _wish(name, table, settings, missing, cache)
     title = f"decoding {name}, once, to {folder}"
-    frames = prepare(folder, table, np.arange(len(table)), wish, workers, title, _part(name, table, settings, cache))
+    part = _part(name, table, settings, cache)
+    try:
+        frames = prepare(folder, table, np.arange(len(table)), wish, workers, title, part)
+    except BadVideo as error:
+        raise BadVideo(f"{error} (benchmark.on_bad=skip or replace goes on without them)") from error
     if settings.stage is not None:
         frames = staged(frames, Path(settings.stage))
     return _benchmark(name, recording, replace(table, unusable=frames.skipped), settings, frames, notes, frames.bad)
@@ -104,7 +109,7 @@ def _clips(recording: Recording, settings: RecordedSettings) -> tuple[ClipTable,
     """The clips asked for with their videos as far as they are known, row -> why for those without, and notes."""
     table, notes, missing = recording.table, list(recording.notes), {}
     if settings.videos is not None:
-        root = Path(settings.videos).expanduser()
+        root = Path(settings.videos)
         if not root.is_dir():
             raise ValueError(f"benchmark.videos={settings.videos} is no folder")
         table = replace(table, root=root, videos=recording.find(root))

@@ -1,6 +1,7 @@
 """Options of the benchmarks with their help texts; imports nothing heavy so that `--help` stays quick."""
 
 import difflib
+import os
 from dataclasses import Field, dataclass, field, fields
 from typing import Any
 
@@ -70,6 +71,9 @@ class RecordedSettings:
             _check_type(each, getattr(self, each.name))
         for name in ("valid", "rate", "patience"):
             object.__setattr__(self, name, float(getattr(self, name)))
+        for name in ("annotations", "videos", "stage"):  # a job on a cluster begins in another folder
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, os.path.abspath(os.path.expanduser(getattr(self, name))))
         if not 0.0 <= self.valid < 1.0:
             raise ValueError(f"benchmark.valid is a share from 0 to below 1, not {self.valid}")
         if not 0.1 <= self.rate <= 1000.0:

@@ -336,12 +336,10 @@ def _write_bad(path: Path, notes: Mapping[int, tuple[str, str]], table) -> None:
 
 def _fail(folder: Path, work: Path, bad: Mapping[int, str], table) -> None:
     reasons: Sequence[str] = list(dict.fromkeys(bad.values()))
-    if len(bad) == 1:
-        raise BadVideo(reasons[0])
     listed = folder.parent / f"{folder.name}-bad.csv"
     (work / "bad.csv").replace(listed)
     files = table.frame["file"].iloc[sorted(bad)].nunique()
     raise BadVideo(
-        f"{len(bad):,} clips of {files:,} videos cannot be used, all named in {listed}: {'; '.join(reasons[:3])}"
+        f"{len(bad):,} clips of {files:,} videos cannot be used, listed in {listed}: {'; '.join(reasons[:3])}"
         f"{'; ...' if len(reasons) > 3 else ''}"
     )

@@ -78,7 +78,7 @@ def _json(path: Path) -> Any:
 
 
 def _order(folder: Path, name: str) -> list[list[str]] | None:
-    files = [file for file in (folder.expanduser() / f"{name}_class_order.json",) if file.is_file()]
+    files = [file for file in (folder / f"{name}_class_order.json",) if file.is_file()]
     if not files:
         return None
     order = _json(files[0])

@@ -35,9 +35,9 @@ def load(settings: VideoCsvSettings, cache: Path, workers: int) -> Benchmark:
 
 def recording(settings: VideoCsvSettings) -> Recording:
     if settings.annotations is not None:
-        rows, labels = _from_csv(Path(settings.annotations).expanduser())
+        rows, labels = _from_csv(Path(settings.annotations))
     elif settings.videos is not None:
-        rows, labels = _from_folders(Path(settings.videos).expanduser())
+        rows, labels = _from_folders(Path(settings.videos))
     else:
         raise ValueError("benchmark video_csv needs benchmark.annotations=FILE.csv or benchmark.videos=DIR (or both)")
     notes = _divide(rows, labels[0], settings)

@@ -68,6 +68,15 @@ def test_times_come_from_the_timestamps(ek):
     assert len(groups["valid"]) == 1
 
 
+def test_folders_may_be_given_from_home_or_from_here(ek, monkeypatch):
+    monkeypatch.setenv("HOME", str(ek.parent))
+    monkeypatch.chdir(ek.parent)
+    plain = describe_ek(ek)
+    for folder in (Path("~") / ek.name, Path(ek.name)):
+        assert describe_ek(folder).notes == plain.notes
+        assert benchmarks.parse("epic_kitchens", {"annotations": str(folder)}).annotations == str(ek)
+
+
 def test_bom_crlf_blank_lines_and_gzip_change_nothing(ek):
     plain = describe_ek(ek).table.hash
     path = ek / "EPIC_100_train.csv"
