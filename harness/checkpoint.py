@@ -61,7 +61,7 @@ class Checkpoints:
             for path, each in changes.items():
                 chunks[".".join(path[1:])] = self._save_rows(".".join(path[1:]), _at(content, path), each, files)
             name = f"state-{self.version:08}.pt"
-            files[name] = self._write(name, lambda file: torch.save(_without(content, changes), file))
+            files[name] = self._write(name, lambda file: _save(_without(content, changes), file))
             self._settle(files)
             manifest = {"format": FORMAT, "version": self.version, "run_id": self.run_id, "sources": self.sources,
                         "files": files, "chunks": chunks}  # fmt: skip
@@ -212,8 +212,8 @@ class Checkpoints:
             shutil.rmtree(self.folder)
             return
         beside = self.folder / "live.pt.new"
-        with open(beside, "wb") as file:
-            torch.save(live, file)
+        with open(beside, "wb", buffering=0) as file:
+            _save(live, _Hashed(file))
             to_disk(file)
         os.replace(beside, self.folder / "live.pt")
         for path in self.folder.iterdir():
@@ -226,18 +226,31 @@ class _Hashed:
 
     def __init__(self, file: Any):
         self.file, self.digest, self.bytes = file, hashlib.sha256(), 0
+        self.error: OSError | None = None
 
     def write(self, data: Any) -> int:
         view = memoryview(data).cast("B")
         self.digest.update(view)
         written = 0
-        while written < len(view):  # an unbuffered file may take less than all of it
-            written += self.file.write(view[written:])
+        try:
+            while written < len(view):  # an unbuffered file may take less than all of it
+                written += self.file.write(view[written:])
+        except OSError as error:
+            self.error = error
+            raise
         self.bytes += written
         return written
 
     def flush(self) -> None:
         self.file.flush()
+
+
+def _save(content: Any, file: _Hashed) -> None:
+    """torch.save; OSError for a full disk, which torch tells as a wrong position."""
+    try:
+        torch.save(content, file)
+    except RuntimeError as error:
+        raise file.error or error from None
 
 
 def _problem(manifest: dict[str, Any]) -> str | None:

@@ -24,7 +24,7 @@ from typing import Any
 from harness.config import PRELOAD, nearest
 from harness.lock import STALE_MINUTES, Lost, described, read, taken
 from harness.progress import Display
-from harness.record import write_json
+from harness.record import text_of, write_json
 from harness.stop import Interrupted, Stop, stopped_by_signals
 from slurm import folders as run_folders
 
@@ -56,11 +56,20 @@ def write_status(folder: Path, **changes: Any) -> dict[str, Any]:
 
 
 def note(folder: Path, **changes: Any) -> None:
-    """The same where it is no reason to fail that it cannot be written: a full disk may have room the next time."""
+    """The same where it is no reason to fail that it cannot be written; on a full disk, over the old one."""
     try:
         write_status(folder, **changes)
     except OSError as error:
-        print(f"{folder / 'status.json'} cannot be written: {error}", file=sys.stderr)
+        print(f"{folder / 'status.json'} cannot be written beside: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError):
+            write_over(folder / "status.json", read_status(folder) | {"heartbeat": time.time()} | changes)
+
+
+def write_over(file: Path, content: dict[str, Any]) -> None:
+    """Write into the room that a file has already."""
+    with open(file, "r+") as opened:
+        opened.write(text_of(content))
+        opened.truncate()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -113,12 +122,17 @@ def execute(
     except ValueError as error:
         note(folder, state="failed", reason=str(error))
         return error
-    with taken(folder, minutes) as lock:
+    with contextlib.ExitStack() as stack:
+        try:
+            lock = stack.enter_context(taken(folder, minutes))
+        except OSError as error:  # a full disk
+            note(folder, state="failed", reason=reason_of(error))
+            return error
         if lock is None:
             print(f"{folder.name} is left to {described(read(folder / 'lock'))}", file=sys.stderr)
             return None
-        with lock.beating():
-            return _carry_out(config, folder, Reporter(folder, show, lock.check), stop)
+        stack.enter_context(lock.beating())
+        return _carry_out(config, folder, Reporter(folder, show, lock.check), stop)
 
 
 def _carry_out(

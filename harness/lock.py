@@ -114,8 +114,12 @@ def _create(file: Path, content: dict[str, Any]) -> bool:
         number = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:
         return False
-    with open(number, "w") as opened:
-        opened.write(json.dumps(content))
+    try:
+        with open(number, "w") as opened:
+            opened.write(json.dumps(content))
+    except OSError:  # a full disk: an empty lock would keep everybody out
+        file.unlink()
+        raise
     return True
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterable
@@ -148,7 +149,10 @@ def make_videos(configs: list[dict[str, Any]]) -> None:
 
 
 def carry_out(asked: "Request", todo: list[Path]) -> int:
-    """Launch what is not done, print the table of all that was asked for, and a line for each run that is not done."""
+    """Launch what is not done, print the table of all that was asked for, and a line for each run that is not done.
+
+    Of runs that go on elsewhere it prints only how to see them.
+    """
     from harness import launch
     from results.tables import print_table
 
@@ -161,7 +165,12 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
         except ValueError as error:  # of the launcher: what makes a run fail is in its status
             print(f"harness.run: {error}", file=sys.stderr)
             return 2
-    print_table(out, list(asked.runs), asked.report.get("layout", "metrics"), asked.report.get("columns", ()))
+    if handed_on:
+        print(
+            f"their table, as far as they are done: python -m results.tables {shlex.quote(str(out))}", file=sys.stderr
+        )
+    else:
+        print_table(out, list(asked.runs), asked.report.get("layout", "metrics"), asked.report.get("columns", ()))
     missing = [run_id for run_id in asked.runs if not (out / run_id / "record.json").exists()]
     for run_id in missing:
         if run_id in handed_on:

@@ -36,6 +36,11 @@ class Array:
     asked: dict[str, Any]
     jobs: list[list[Path]]
 
+    @property
+    def runs(self) -> list[Path]:
+        """The folders of all jobs."""
+        return [folder for job in self.jobs for folder in job]
+
 
 class Executor(SlurmExecutor):
     """Slurm's executor, which can also write a script on a machine without Slurm."""
@@ -130,14 +135,18 @@ def submit(
         jobs: dict[str, list[str]] = {}
         content = {"created": datetime.now(UTC).isoformat(timespec="seconds"), "settings": settings,
                    "command": list(command), "code": str(code), "jobs": jobs}  # fmt: skip
-        for array in arrays(runs, settings):
-            for member in (each for job in array.jobs for each in job):
+        wanted = arrays(runs, settings)
+        for number, array in enumerate(wanted):
+            for member in array.runs:
                 mark(member, "queued", None)
             try:
                 words = [[str(member) for member in job] for job in array.jobs]
                 made = executor(array, folder, settings, code).map_array(RunFolders(command), words)
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
-                raise ValueError(f"sbatch refused: {refusal(error)} (jobs submitted so far: {len(jobs)})") from error
+                why = f"sbatch refused: {refusal(error)}"
+                for member in (each for rest in wanted[number:] for each in rest.runs):
+                    mark(member, "failed", why)
+                raise ValueError(f"{why} (jobs submitted so far: {len(jobs)})") from error
             jobs |= {job.job_id: [each.name for each in runs] for job, runs in zip(made, array.jobs, strict=True)}
             write_json(folder / "jobs.json", content)
     return list(jobs)

@@ -6,6 +6,7 @@ continue from their checkpoint if that is the same code, else from the start (re
 the record says which sources made what came before).
 """
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -72,6 +73,8 @@ def resubmit(out: Path, again: list[Run], more: dict[str, Any], force: bool) -> 
         config, old = read_json(out / run.run_id / "config.json"), before.get(run.run_id, {})
         if not isinstance(config.get("execution"), dict) or not isinstance(config.get("plugins"), list):
             raise ValueError(f"{out / run.run_id / 'config.json'} is no config of a run; ask for the run again")
+        for plugin in config["plugins"] if run.state == "failed" else ():
+            unchanged(plugin, run)
         # The run itself sees which sources made its checkpoint, and starts anew if they are others.
         config["execution"].setdefault("checkpoint", {})["resume"] = "force" if force else "same"
         write_json(out / run.run_id / "config.json", config)
@@ -88,6 +91,16 @@ def resubmit(out: Path, again: list[Run], more: dict[str, Any], force: bool) -> 
     for settings, command, code, folders in alike.values():
         jobs += launcher.submit(out, folders, settings, command, code)
     return jobs
+
+
+def unchanged(plugin: dict[str, str], run: Run) -> None:
+    """ValueError for a plug-in that is not the one of this run any more: its bytes are part of what a run is."""
+    file = Path(plugin["path"])
+    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != plugin["sha256"]:
+        raise ValueError(
+            f"plug-in {file} was changed or removed since {run.run_id} was asked for; with another plug-in it is "
+            "another run: ask for it with harness.run (method=NAME retries the runs of one method)"
+        )
 
 
 def with_more(settings: dict[str, Any], method: str, more: dict[str, Any]) -> dict[str, Any]:

@@ -5,10 +5,15 @@ import multiprocessing
 import os
 import random
 import signal
+import subprocess
 import time
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from harness.compose import request
 from harness.config import PRELOAD
@@ -110,3 +115,16 @@ def seconds_of(folder: Path) -> tuple[dict[str, Any], float]:
     """The record of a run left alone, and how long it took."""
     begun = time.monotonic()
     return left_alone(folder), time.monotonic() - begun
+
+
+@contextmanager
+def small_disk(folder: Path, options: str) -> Iterator[None]:
+    """A file system of its own; skips where none may be mounted."""
+    folder.mkdir()
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip(f"no small disk can be made here: {made.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)

@@ -229,25 +229,12 @@ def test_what_stays_of_the_checkpoint_of_a_done_run(keep, left):
 # ---- disks
 
 
-@contextmanager
-def small_disk(folder: Path, options: str):
-    """A file system of its own; skips where none may be mounted."""
-    folder.mkdir()
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", folder], capture_output=True, text=True)
-    if made.returncode:
-        pytest.skip(f"no small disk can be made here: {made.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
 def test_a_full_disk_fails_the_run_clearly_and_with_room_it_goes_on(tmp_path, capfd):
-    with small_disk(tmp_path / "disk", "size=1m"):
+    with killing.small_disk(tmp_path / "disk", "size=1m"):
         words = [*tiny.TINY, EACH_STEP, "methods=[cram]", f"out={tmp_path / 'disk'}", "launcher=inline"]
         assert main(words) == 1
         folder = next((tmp_path / "disk").glob("*-cram-*"))
-        assert "No space left on device" in capfd.readouterr().err
+        assert re.search(r"\nnot done: .* is failed: OSError: .*No space left on device", capfd.readouterr().err)
         assert not [path for path in folder.rglob("*") if path.name.endswith(f".{os.getpid()}")]
         subprocess.run(["mount", "-o", "remount,size=100m", tmp_path / "disk"], check=True)
         assert main(words) == 0
@@ -256,7 +243,7 @@ def test_a_full_disk_fails_the_run_clearly_and_with_room_it_goes_on(tmp_path, ca
 
 
 def test_an_out_folder_that_cannot_be_written_to_is_said_in_one_line(tmp_path, capfd):
-    with small_disk(tmp_path / "disk", "ro"):
+    with killing.small_disk(tmp_path / "disk", "ro"):
         assert main([*tiny.TINY, "methods=[naive]", f"out={tmp_path / 'disk'}"]) == 2
         assert "cannot be written to" in capfd.readouterr().err.strip().splitlines()[-1]
 

@@ -110,7 +110,10 @@ def test_submitted_once_then_lost_retried_and_cancelled(tmp_path, cache, capsys,
     out = tmp_path / "out"
     words = [*TINY, *SMALL_JOB, cache, f"out={out}", "methods=[naive,er]", "replicates=2", "slurm.runs_per_job=2"]
     assert main(words) == 0
-    assert f"python -m slurm.status {out}" in capsys.readouterr().err
+    said = capsys.readouterr()
+    assert f"python -m slurm.status {out}" in said.err
+    assert f"python -m results.tables {out}" in said.err
+    assert said.out == ""  # a table of runs that only wait says nothing
     assert len(json.loads(fake_slurm.read_text())) == 2
     assert main(words) == 0  # a run that has a job gets no second one
     assert len(json.loads(fake_slurm.read_text())) == 2
@@ -159,12 +162,22 @@ def test_the_users_files_are_those_of_the_moment_of_submission(tmp_path, cache, 
     assert copied.read_bytes() == (videos / "clips.csv").read_bytes()
 
 
-def test_what_sbatch_refuses_is_one_line(tmp_path, cache, capsys, fake_slurm):  # noqa: F811
+def test_what_sbatch_refuses_is_one_line_and_leaves_nothing_waiting(tmp_path, cache, plugin, capsys, fake_slurm):  # noqa: F811
     out = tmp_path / "out"
-    words = [*TINY, *SMALL_JOB, cache, f"out={out}", "methods=[naive]", "slurm.partition=nowhere"]
-    assert main(words) == 2
-    said = capsys.readouterr().err.strip().splitlines()[-1]
-    assert said.startswith("harness.run: sbatch refused: sbatch: error: invalid partition specified: nowhere")
+    words = [*TINY, *SMALL_JOB, cache, plugin, f"out={out}", "methods=[naive,unhurried]"]
+    assert main([*words, "slurm.per_method.unhurried.partition=nowhere"]) == 2
+    why = "sbatch refused: sbatch: error: invalid partition specified: nowhere"
+    assert capsys.readouterr().err.strip().splitlines()[-1] == f"harness.run: {why} (jobs submitted so far: 1)"
+    found = {run["method"]: (run["state"], run["reason"]) for run in looked_up(capsys, out).values()}
+    assert found == {"naive": ("queued", None), "unhurried": ("failed", why)}
+    file = Path(plugin.partition("=")[2])
+    asked_with = file.read_text()
+    file.write_text(asked_with + "# mended")
+    assert retry.main([str(out)]) == 2
+    assert "was changed or removed since" in capsys.readouterr().err
+    file.write_text(asked_with)
+    assert main(words) == 0
+    assert {run["state"] for run in looked_up(capsys, out).values()} == {"queued"}
 
 
 def test_a_thousand_runs_are_submitted_and_looked_up_quickly(tmp_path, capsys, fake_slurm):  # noqa: F811
