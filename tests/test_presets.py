@@ -2,6 +2,7 @@
 
 import json
 import re
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,12 +15,13 @@ from results import report
 from results.arguments import value_of
 from results.load import load
 from tests.synthetic import run
+from tests.test_real_streams import shared
 from tests.test_report import Page
 from tests.tiny import CACHE
 
 NAMES = sorted(file.stem for file in presets.FOLDER.glob("*.yaml"))
 EXPERIMENTS = [
-    "buffer_size", "compression_rate", "equal_bytes", "equal_work", "from_scratch", "iid_bound", "long_stream",
+    "buffer_size", "compression_rate", "equal_bytes", "equal_work", "from_scratch", "iid_bound", "long_stream", "paper",
     "ood_frozen", "pretrained", "refresh_ablation",
 ]  # fmt: skip
 TINY = ["compressor.steps=2", "classifier.steps=2", "benchmark.clips_per_class=1", "replicates=1", "launcher=inline"]
@@ -131,3 +133,18 @@ def test_a_report_answers_the_question_of_the_preset_that_ran(tmp_path: Path, ca
     assert [tag for tag, _ in page.tags].count("img") == 2  # its plots
     run(report, capsys, out)  # the newest sweep is no preset: everything
     assert "naive" in [row[0] for row in Page((out / "report.html").read_text()).table("method", "n")]
+
+
+def test_the_paper_s_settings_need_the_annotations_alone() -> None:
+    words = [f"epic_kitchens.annotations={shared('ek100')}", f"kinetics.annotations={shared('kinetics')}"]
+    found = configs("preset=paper", *words, "kinetics.source=validation", "methods=[cram,joint]", "replicates=1")
+    settings = {(c["benchmark"]["name"], c["label"], c["setting"]) for c in found}
+    assert settings == {
+        *product(["epic_kitchens"], ["noun", "verb"], ["scratch", "pretrained"]),
+        *product(["kinetics"], ["action"], ["scratch", "pretrained"]),
+    }
+    assert methods_of(found) == {"cram": 6, "joint": 6}
+    assert {(c["profile"], c["compressor"]["n_codebooks"], c["classifier"]["network"]) for c in found} == {
+        ("paper", 6, "s3d")
+    }
+    assert {c["protocol"] for c in found} == {"ek100-noun-10/v1", "ek100-verb-10/v1", "custom"}  # no train file here

@@ -25,6 +25,7 @@ def _panels(
     columns: int = 3,
     bars: bool = False,
     scale: float = 100.0,
+    sharey: bool | str = True,
 ):
     """A panel a condition, a line a method with its 95 % band (or, side by side, points with `bars`).
 
@@ -32,7 +33,7 @@ def _panels(
     beyond it, or dwarf the means: they are cut at the frame, and the CSV has them whole.
     """
     conditions = list(dict.fromkeys(table["condition"]))
-    figure, axes = panels(conditions, (6.4, 3.4) if bars else (4.2, 3.4), columns)
+    figure, axes = panels(conditions, (6.4, 3.4) if bars else (4.2, 3.4), columns, sharey)
     rows = names(pooled)
     for axis, condition in zip(axes, conditions, strict=False):
         part = table[table["condition"] == condition]
@@ -55,12 +56,19 @@ def _panels(
             axis.grid(False, axis="x")
             for edge in range(2, int(part[x].max()) + 1):
                 axis.axvline(edge - 0.5, color="0.85", linewidth=0.8)
-    low, high = scale * table["mean"].min(), scale * table["mean"].max()
-    room = max(0.15 * (high - low), 0.02 * max(abs(low), abs(high)), 1e-3)
-    axes[0].set_ylim(max(within[0], low - room), min(within[1], high + room))
+    for first in range(0, len(axes), columns) if sharey == "row" else (0,):
+        here = conditions[first : first + columns] if sharey == "row" else conditions
+        _limit(axes[first], scale * table.loc[table["condition"].isin(here), "mean"], within)
     label_left(axes, labels[1])
     legend(figure, axes)
     return figure
+
+
+def _limit(axis: Any, values: pd.Series, within: tuple[float, float]) -> None:
+    """An axis somewhat wider than the means."""
+    low, high = values.min(), values.max()
+    room = max(0.15 * (high - low), 0.02 * max(abs(low), abs(high)), 1e-3)
+    axis.set_ylim(max(within[0], low - room), min(within[1], high + room))
 
 
 def accuracy_over_tasks(loaded: Loaded, pooled: Pooled):
@@ -108,7 +116,8 @@ def drift(loaded: Loaded, pooled: Pooled):
         table[(table["condition"] == c) & (table["when"] == w)].assign(condition=f"{c}\n{w}".strip()) for c, w in order
     ])  # fmt: skip
     labels = ("task", "latent shift of stored codes\n(0 none, 1 as far as another clip's)")
-    return _panels(pooled, shown, "task", labels, (-0.02, math.inf), columns=2, scale=1.0), table
+    figure = _panels(pooled, shown, "task", labels, (-0.02, math.inf), columns=2, scale=1.0, sharey="row")
+    return figure, table
 
 
 def training(loaded: Loaded, pooled: Pooled):

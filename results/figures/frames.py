@@ -51,7 +51,7 @@ def names(pooled: Pooled) -> dict[str, tuple[str, ...]]:
     return {" ".join(row): row for row in pooled.rows}
 
 
-def panels(titles: Sequence[str], size: tuple[float, float] = (4.2, 3.3), columns: int = 3, sharey: bool = True):
+def panels(titles: Sequence[str], size: tuple[float, float] = (4.2, 3.3), columns: int = 3, sharey: bool | str = True):
     """A figure with a panel a title (at most MOST, and it says so) and the panels in the order of the titles."""
     from matplotlib import pyplot
 

@@ -120,7 +120,7 @@ def per_class(loaded: Loaded, pooled: Pooled):
     conditions = list(dict.fromkeys(table["condition"]))[:MOST_BLOCKS]
     wides = [_wide(table[table["condition"] == condition], pooled) for condition in conditions]
     height = 1.6 + 0.16 * max(map(len, wides))
-    widths = [1.6 + 0.42 * wide.shape[1] for wide in wides]
+    widths = [max(3.2, 1.6 + 0.42 * wide.shape[1]) for wide in wides]
     figure, axes = pyplot.subplots(
         1, len(wides), figsize=(sum(widths) + 1, height), squeeze=False, gridspec_kw={"width_ratios": widths}
     )

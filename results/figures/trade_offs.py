@@ -14,6 +14,10 @@ from results.pooling import Pooled, bytes_text
 from results.style import colour, look
 from results.tables import title_of
 
+# In the order of drawing; phases that a method of one's own adds come last.
+PHASES = ("compressor", "rehearsal", "refresh", "encode", "classifier", "store", "evaluate (harness)",
+          "drift probe (harness)")  # fmt: skip
+
 
 def _accuracy_against(
     pooled: Pooled, x: dict[str, Callable[[Run], float]], why_empty: str, along: tuple[str, ...]
@@ -59,7 +63,7 @@ def _scatter(pooled: Pooled, table: pd.DataFrame, labels: dict[str, str], front:
             axis.step(best["at"], 100 * best["mean"], where="post", color="0.6", linewidth=4, alpha=0.4, zorder=0,
                       label="Pareto front of the means")  # fmt: skip
         if len(part):
-            _log_axis(axis, part["x"], "bytes" in labels[quantity] and "rate" not in labels[quantity])
+            _log_axis(axis, part["at"], "bytes" in labels[quantity] and "rate" not in labels[quantity])
         axis.set_xlabel(labels[quantity])
     low = (100 * (table["mean"] - table["half_width"].fillna(0))).min()
     axes[0].set_ylim(max(-2, low - 4), 102)  # an interval may end beyond what an accuracy can be
@@ -82,12 +86,13 @@ def _side_by_side(points: pd.DataFrame) -> pd.DataFrame:
 
 def _log_axis(axis: Any, x: pd.Series, are_bytes: bool) -> None:
     """A logarithmic axis just wide enough, with plain numbers or bytes with units, as many as fit."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axis.set_xscale("log")
     axis.set_xlim(x.min() / 1.5, x.max() * 1.5)
     decades = math.log10(x.max() / x.min()) + 0.35
-    axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if decades < 2 else (1, 3) if decades < 3 else (1,)))
+    subs = (1, 2, 5) if decades < 2 else (1, 3) if decades < 3 else (1,)
+    axis.xaxis.set_major_locator(LogLocator(subs=subs) if decades > 0.8 else MaxNLocator(4, steps=[1, 2, 5, 10]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: bytes_text(value) if are_bytes else f"{value:,.0f}"))
 
@@ -151,7 +156,7 @@ def cost(loaded: Loaded, pooled: Pooled):
 
     def values(run: Run) -> Iterable[dict[str, Any]]:
         seconds = run.record["seconds"]
-        apart = {"evaluate (harness)": seconds["evaluate"], "drift probe (harness)": seconds["drift"]}
+        apart = dict(zip(PHASES[-2:], (seconds["evaluate"], seconds["drift"]), strict=True))
         return [{"phase": phase, "seconds": s} for phase, s in {**seconds["by_phase"], **apart}.items()]
 
     table = means(collect(pooled, values, "no run is done"), ["phase"], "seconds")
@@ -163,11 +168,10 @@ def cost(loaded: Loaded, pooled: Pooled):
         len(conditions), 1, figsize=(8, sum(heights) + 0.3), squeeze=False, sharex=True,
         gridspec_kw={"height_ratios": heights},
     )  # fmt: skip
-    usual = ["compressor", "rehearsal", "refresh", "encode", "classifier", "store"]
-    phases = list(dict.fromkeys(table["phase"]))
-    phases.sort(key=lambda phase: usual.index(phase) if phase in usual else len(usual) + ("harness" in phase))
-    # Not the colours of methods: those stand for methods everywhere.
+    # A phase has one colour everywhere, and none of a method's: those stand for methods.
+    phases = list(dict.fromkeys([*PHASES, *table["phase"]]))
     shades = dict(zip(phases, color_palette("Set3", len(phases)), strict=True))
+    shades = {phase: shades[phase] for phase in phases if phase in set(table["phase"])}
     for axis, condition, shown in zip(axes.flat, conditions, methods, strict=True):
         part = table[table["condition"] == condition]
         _stack(axis, part.pivot(index="method", columns="phase", values="mean").fillna(0.0).loc[shown], shades)
