@@ -30,7 +30,11 @@ def main(words: list[str]) -> int:
         runs = request(["methods=[frozen]", "setting=pretrained", "memory.budget=64MB", *others]).runs
         if len(runs) != 1:
             raise ValueError(f"one compressor at a time: this command line asks for {len(runs)}")
-        pretrain(next(iter(runs.values())), Path(named[0]).expanduser().resolve())
+        run_id, config = next(iter(runs.items()))
+        path = Path(named[0]).expanduser().resolve()
+        pretrain(
+            config, path, path.with_name(f"{path.name}.{run_id[-10:]}")
+        )  # what other settings left is not taken up
     except (ValueError, OSError) as error:
         if "debug=true" in words:
             raise
@@ -39,14 +43,16 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def pretrain(config: dict[str, Any], path: Path) -> None:
-    """Carry out the compressor's phase of the pre-training experience and save the compressor to `path`."""
+def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
+    """Carry out the compressor's phase of the pre-training experience and save the compressor to `path`.
+
+    `work` holds its checkpoints and is gone at the end.
+    """
     import torch
 
     from harness.train import Run
     from methods import pretrained
 
-    work = path.with_name(path.name + ".run")
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config["execution"]["threads"])
     with torch.random.fork_rng():

@@ -2,8 +2,8 @@
 
 They are opaque: Avalanche's own loop trains them, so a run that was cut off starts again, and what they carry is what
 is found in the strategy and its plug-ins. Equal to the other methods are network, optimiser and its schedule, steps,
-clips a step, and the bytes that size the buffer. Their clips are copies: one that a strategy does not hold in a buffer
-after an experience cannot be had again.
+clips a step, and the bytes that size the buffer; of `classifier.views` they see the clip itself. Their clips
+are copies: one that a strategy does not hold in a buffer after an experience cannot be had again.
 """
 
 import contextlib

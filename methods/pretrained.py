@@ -1,6 +1,7 @@
 """Compressors saved by themselves (`python -m harness.pretrain`) and loaded by other runs (`compressor.load=FILE`)."""
 
 import hashlib
+import io
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -19,8 +20,10 @@ def save(path: Path, compressor: Compressor, settings: CompressorSettings, made_
     """Weights and codebook with the settings that shape them; `made_from` says of which data. Beside, then replaced."""
     weights = {name: value.cpu() for name, value in compressor.state_dict().items()}
     shape = {name: asdict(settings)[name] for name in FITTING}
+    content = io.BytesIO()  # into a file torch would write the file's name as well: other bytes, other run ids
+    torch.save({"format": FORMAT, "settings": shape, "made_from": made_from, "weights": weights}, content)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    torch.save({"format": FORMAT, "settings": shape, "made_from": made_from, "weights": weights}, temporary)
+    temporary.write_bytes(content.getvalue())
     os.replace(temporary, path)
 
 

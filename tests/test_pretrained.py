@@ -24,7 +24,7 @@ def saved(tmp_path_factory):
 
 def test_runs_start_from_the_saved_compressor(saved):
     weights = torch.load(saved, weights_only=True)["weights"]
-    assert not saved.with_name("compressor.pt.run").exists()
+    assert list(saved.parent.iterdir()) == [saved]
     walk = tiny.begun("frozen", f"compressor.load={saved}")
     assert [phase.name for phase in walk.method.phases(walk.experiences()[0])] == ["encode", "classifier", "store"]
     walk.to_the_end()
@@ -34,6 +34,11 @@ def test_runs_start_from_the_saved_compressor(saved):
     assert learns_on.method.compressor.state_dict()["quantiser.codebook"].equal(weights["quantiser.codebook"])
     learns_on.next_experience()
     assert not learns_on.method.compressor.state_dict()["quantiser.codebook"].equal(weights["quantiser.codebook"])
+
+
+def test_the_same_training_gives_the_same_file(saved, tmp_path):
+    assert pretrain.main([f"save={tmp_path / 'again.pt'}", *tiny.TINY, "compressor.steps=30"]) == 0
+    assert (tmp_path / "again.pt").read_bytes() == saved.read_bytes()
 
 
 def test_its_bytes_are_part_of_the_run_and_its_path_is_not(saved, tmp_path):
