@@ -36,22 +36,26 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
         method.phase_steps = 100
 
     def clock(step: Callable[[], Any]) -> float:
-        return _clock(step, spec.device, rounds) / n
+        def one_step() -> None:
+            half = config["precision"] == "bfloat16"
+            with torch.autocast(spec.device, torch.bfloat16, enabled=half, cache_enabled=False):
+                step()
+
+        return _clock(one_step, spec.device, rounds) / n
 
     codes, pixels = methods["frozen"], methods["er"]
     clips = torch.randint(256, (n, *spec.clip_shape), dtype=torch.uint8).to(spec.device)
     batch = Batch(torch.zeros(n, dtype=torch.int64, device=spec.device), torch.arange(n), clips)
     codes.begin_compressor()
-    with torch.autocast(spec.device, torch.bfloat16, enabled=config["precision"] == "bfloat16"):
-        seconds = {"compressor": clock(lambda: codes.train_compressor(batch))}
-        code = codes.compressor.encode(clips)
-        seconds["encode"] = clock(lambda: codes.compressor.encode(clips))
-        seconds["decode"] = clock(lambda: codes.compressor.decode(code))
-        codes.begin_classifier()
-        of_codes = replace(batch, clips=None, codes=code)
-        seconds["codes"] = clock(lambda: codes.train_classifier(of_codes))
-        pixels.begin_classifier()
-        seconds["pixels"] = clock(lambda: pixels.train_classifier(batch, n))
+    seconds = {"compressor": clock(lambda: codes.train_compressor(batch))}
+    code = codes.compressor.encode(clips)
+    seconds["encode"] = clock(lambda: codes.compressor.encode(clips))
+    seconds["decode"] = clock(lambda: codes.compressor.decode(code))
+    codes.begin_classifier()
+    of_codes = replace(batch, clips=None, codes=code)
+    seconds["codes"] = clock(lambda: codes.train_classifier(of_codes))
+    pixels.begin_classifier()
+    seconds["pixels"] = clock(lambda: pixels.train_classifier(batch, n))
     seconds["predict codes"] = clock(lambda: codes.predict(clips))
     seconds["predict pixels"] = clock(lambda: pixels.predict(clips))
     _file(config).parent.mkdir(parents=True, exist_ok=True)

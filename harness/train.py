@@ -190,7 +190,8 @@ class Run:
     def precision(self) -> Any:
         if self.config["precision"] == "float32":
             return nullcontext()
-        return torch.autocast(torch.device(self.context.device).type, dtype=torch.bfloat16)
+        # Its cache of cast weights would keep those from before an optimiser's step until the context ends.
+        return torch.autocast(torch.device(self.context.device).type, torch.bfloat16, cache_enabled=False)
 
     @contextmanager
     def located(self, experience: CurrentExperience, phase: Phase, step: int) -> Any:

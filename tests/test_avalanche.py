@@ -83,6 +83,16 @@ def test_the_record_says_what_avalanche_evaluates(strategy):
     assert record["accuracy"][-1] == recorded
 
 
+def test_half_precision_learns_as_well():
+    learnt = {}
+    for precision in ("float32", "bfloat16"):
+        walk = opaque("EWC", "classifier.steps=30", f"precision={precision}")
+        walk.next_experience()
+        learnt[precision] = walk.evaluation.fields()["accuracy"][0][0]
+    assert learnt["float32"] > 0.4  # chance is a twelfth
+    assert learnt["bfloat16"] > learnt["float32"] - 0.2
+
+
 def test_steps_and_clips_a_step_are_those_of_our_own_methods():
     ours, theirs = tiny.done("er")[0]["work"], tiny.done("avalanche:ER_ACE")[0]["work"]
     assert theirs == {kind: {"classifier": ours[kind]["classifier"]} for kind in ours}

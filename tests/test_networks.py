@@ -18,7 +18,7 @@ from tests import tiny
 
 CLIP = (14, 224, 224, 3)
 SMALL = ("profile=paper", "compressor.patch=[2,4,4]", "compressor.width=16", "compressor.epochs=1",
-         "classifier.epochs=1", "precision=float32")  # fmt: skip
+         "classifier.epochs=1", "classifier.views=2", "precision=float32")  # fmt: skip
 
 
 def paper(**changes) -> CompressorSettings:
@@ -75,7 +75,7 @@ def test_one_step_of_the_compressor_and_of_s3d_on_its_codes_at_full_size():
 
 def test_methods_run_with_the_networks_of_the_profile(tmp_path):
     """On small clips, through the harness; pre-training changes the head of S3D and a new process builds it again."""
-    words = ("benchmark.tasks=1", "setting=pretrained", *SMALL)
+    words = ("benchmark.tasks=1", "benchmark.clips_per_class=1", "setting=pretrained", *SMALL)
     record, _ = tiny.done("cram", *words)
     assert record["profile"] == "paper"
     own = tiny.begun("cram", *words)
