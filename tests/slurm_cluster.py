@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 
 PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
@@ -109,11 +110,30 @@ def running(folder: Path) -> Iterator[Cluster]:
     finally:
         with contextlib.suppress(subprocess.CalledProcessError, OSError, subprocess.TimeoutExpired):
             subprocess.run(["scancel", "--user=root"], timeout=20, capture_output=True)
+            wait_for_end(30)
         for name in ("slurmctld.pid", "slurmd.pid", "munge/pid"):
             stop(folder / name)
+        end_steps(before_conf)
         os.environ.pop("SLURM_CONF")
         if before is not None:
             os.environ["SLURM_CONF"] = before
+
+
+def wait_for_end(seconds: float) -> None:
+    """Wait until no job is queued, running or completing, or so many seconds."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if not subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=True, timeout=20).stdout.strip():
+            return
+        time.sleep(0.3)
+
+
+def end_steps(conf: Path) -> None:
+    """End what watches over a job of this cluster: without the controller it would try to reach it for ever."""
+    for process in psutil.process_iter(["name"]):
+        with contextlib.suppress(psutil.Error):
+            if process.info["name"].startswith("slurmstepd") and process.environ().get("SLURM_CONF") == str(conf):
+                process.kill()
 
 
 def started(folder: Path) -> Cluster:
