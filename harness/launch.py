@@ -307,10 +307,9 @@ def slurm(folders: list[Path], how: dict[str, Any]) -> list[str]:
     """Job arrays; the runs go on after the command, unless slurm.wait stays with them."""
     from slurm import launcher, snapshot, status
 
-    out, runs, plugins, copies = Path(how["out"]), {}, {}, {}
+    out, configs, plugins, copies = Path(how["out"]), {}, {}, {}
     for folder in folders:
-        config = json.loads((folder / "config.json").read_text())
-        runs[folder] = config["method"]["name"]
+        config = configs[folder] = json.loads((folder / "config.json").read_text())
         plugins |= {Path(plugin["path"]): None for plugin in config["plugins"]}
         given = config["benchmark"].get("annotations")
         if given:
@@ -318,7 +317,9 @@ def slurm(folders: list[Path], how: dict[str, Any]) -> list[str]:
             config["benchmark"]["annotations"] = copies[given]
             write_json(folder / "config.json", config)
     code = snapshot.take(out, list(plugins))
-    jobs = launcher.submit(out, runs, how["slurm"], [sys.executable, "-m", "harness.run_folders"], code)
+    command, jobs = [sys.executable, "-m", "harness.run_folders"], []
+    for settings, runs in asked_alike(configs):
+        jobs += launcher.submit(out, runs, settings, command, code)
     print(f"{len(jobs)} jobs submitted; how they do: {launcher.status_command(out)}", file=sys.stderr)
     if how["slurm"]["wait"]:
         status.watch(out, {folder.name for folder in folders})
@@ -333,13 +334,22 @@ def check(how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -
         return
     from slurm import launcher, settings
 
-    methods = {run_id: config["method"]["name"] for run_id, config in runs.items()}
-    settings.check(how["slurm"], list(dict.fromkeys(methods.values())))
-    if planned:
-        out = Path(how["out"])
-        print(launcher.plan(out, {out / run_id: name for run_id, name in methods.items()}, how["slurm"]))
-    else:
+    out, methods = Path(how["out"]), list(dict.fromkeys(config["method"]["name"] for config in runs.values()))
+    for asked, alike in asked_alike({out / run_id: config for run_id, config in runs.items()}):
+        settings.check(asked, methods)
+        if planned:
+            print(launcher.plan(out, alike, asked))
+    if not planned:
         launcher.check_slurm()
+
+
+def asked_alike(configs: dict[Path, dict[str, Any]]) -> list[tuple[dict[str, Any], dict[Path, str]]]:
+    """Settings of Slurm, and the runs (folder -> method) that have them: parts of a preset may have their own."""
+    found: dict[str, tuple[dict[str, Any], dict[Path, str]]] = {}
+    for folder, config in configs.items():
+        settings = config["execution"]["slurm"]
+        found.setdefault(json.dumps(settings, sort_keys=True), (settings, {}))[1][folder] = config["method"]["name"]
+    return list(found.values())
 
 
 LAUNCHERS: dict[str, Launcher] = {"local": local, "inline": inline, "slurm": slurm}

@@ -76,7 +76,7 @@ def looked_up(capsys, out: Path) -> dict[str, dict]:
 # --- fake sbatch -----------------------------------------------------------------------------------------------------
 
 
-def test_plan_prints_the_scripts_and_submits_nothing(tmp_path, cache, capsys):
+def test_plan_prints_the_scripts_and_submits_nothing(tmp_path, cache, capsys, monkeypatch):
     words = [*TINY, *SMALL_JOB, cache, f"out={tmp_path / 'out'}", "methods=[naive,er]", "replicates=5", "plan=true"]
     more = ["slurm.per_method.er.minutes=7", "slurm.runs_per_job=2", "slurm.max_array=2", "slurm.parallelism=1"]
     assert main([*words, *more, "slurm.extra.nice=3", "slurm.setup=[module load cuda]"]) == 0
@@ -87,6 +87,17 @@ def test_plan_prints_the_scripts_and_submits_nothing(tmp_path, cache, capsys):
     assert out.count("--array=0-1%1\n") == 2
     assert out.count("--nice=3\n") == out.count("\nmodule load cuda\n") == 4
     assert not (tmp_path / "out").exists()
+
+    (tmp_path / "mine.yaml").write_text(
+        "question: May parts of a preset ask for other resources?\n"
+        "settings: {methods: [naive], slurm.memory: 2}\n"
+        "runs: [{protocol: moving-digits-5}, {protocol: moving-digits-10, slurm.minutes: 99}]\n"
+    )
+    monkeypatch.setattr("harness.presets.FOLDER", tmp_path)
+    assert main(["preset=mine", "launcher=slurm", cache, "plan=true"]) == 0
+    scripts = capsys.readouterr().out.split("sbatch, ")[1:]
+    asked = [("--time=240\n", "moving-digits-5-v1-naive"), ("--time=99\n", "moving-digits-10-v1-naive")]
+    assert all(line in script for words, script in zip(asked, scripts, strict=True) for line in words)
 
 
 def test_impossible_settings_are_refused_in_one_line(tmp_path, cache, capsys, monkeypatch):
