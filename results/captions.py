@@ -79,7 +79,8 @@ def notes(loaded: Loaded, pooled: Pooled) -> list[str]:
         if len(runs) > NAMED:
             shown = f"{len(runs)} runs, {shown} and {len(runs) - NAMED} more"
         lines.append(f"{state}: {shown}{f': {reason}' if reason else ''}")
-    lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in pooled.unplaced]
+    unknown = [run for run in pooled.unplaced if run.state != "bad"]  # what is bad was named above
+    lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in unknown]
     return lines + [f"not used: {problem}" for problem in loaded.problems]
 
 
