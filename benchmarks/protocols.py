@@ -67,7 +67,8 @@ def _moving_digits(tasks: int, actions: int, budget: str) -> Protocol:
     )
 
 
-_EPIC_OPTIONS = {"min_train": 100, "min_test": 10, "valid": 0.1}
+_FULL_SIZE = {"frames": 14, "size": 224, "resize": "crop"}
+_EPIC_OPTIONS = {"min_train": 100, "min_test": 10, "valid": 0.1, **_FULL_SIZE}
 _EPIC_PARTICIPANTS = Protocol(
     name="ek100-participant-30",
     version=1,
@@ -115,7 +116,14 @@ def _kinetics(name: str, pretrain: str, rule: str, pretraining: str) -> Protocol
         rule=f"class-incremental, one head, no task id; {rule}; the official validation file is the test part, and no "
         "youtube id of it is trained on; validation is held out of train by youtube id",
         pretraining=pretraining,
-        options={"version": "700", "source": "official", "pretrain": pretrain, "valid": 0.1, "clips": "one"},
+        options={
+            "version": "700",
+            "source": "official",
+            "pretrain": pretrain,
+            "valid": 0.1,
+            "clips": "one",
+            **_FULL_SIZE,
+        },
     )
 
 
@@ -130,7 +138,7 @@ def _vclimb(dataset: str, tasks: int, budget: str) -> Protocol:
         primary="final_accuracy",
         rule="class-incremental, one head, no task id; vCLIMB's published tasks in their published order",
         pretraining="none in the benchmark: give a compressor",
-        options={"dataset": dataset, "valid": 0.1, "clips": "one"},
+        options={"dataset": dataset, "valid": 0.1, "clips": "one", **_FULL_SIZE},
     )
 
 

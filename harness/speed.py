@@ -15,6 +15,7 @@ import torch
 
 from harness.compose import benchmark_of
 from harness.context import Context
+from harness.data import CurrentExperience
 from harness.record import write_json
 from methods.base import Batch, Method, find
 from methods.pretrained import FITTING
@@ -82,7 +83,9 @@ def hours(context: Context, method: Method, steps: dict[str, int], seconds: dict
     total += sum(sizes) * spec.classifier.views * seconds["encode"]
     if method.rehearses():
         total += trained * spec.replay.compressor_share * seconds["decode"]
-    if hasattr(method, "refresh") and not method.joint:
+    last = stream.train_stream[-1]
+    at_last = CurrentExperience(last, stream.n_experiences, context.clips(last), opens_run=False)
+    if "refresh" in {phase.name for phase in method.phases(at_last)}:
         most = sum(sizes) if method.bound else method.buffer.capacity
         stored = np.minimum(np.cumsum(sizes)[:-1], most).sum()
         total += int(stored) * (seconds["encode"] + seconds["decode"])

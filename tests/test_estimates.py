@@ -14,16 +14,17 @@ def plan(capsys, *words: str) -> str:
 
 def test_hours_are_said_once_the_speed_was_measured(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("VIDEO_CL_CACHE", str(tmp_path))
-    words = ("methods=[cram,er]", "protocol=moving-digits-5")
+    words = ("methods=[cram,no_refresh,er]", "protocol=moving-digits-10")
     before = plan(capsys, *words)
     assert "hours: not measured for these networks" in before
     assert bench.main(["only=models"]) == 0
     said = capsys.readouterr().out
     assert all(name in said for name in ("compressor, a clip", "decode, a clip", "predict pixels, a clip"))
     after = plan(capsys, *words)
-    hours = {name: float(h) for name, h in re.findall(r"(cram|er): about ([\d.,]+) h a run .*?estimate", after)}
-    assert set(hours) == {"cram", "er"}
-    assert 0 < hours["er"] < 1
+    hours = {name: float(h) for name, h in re.findall(r"(\w+): about ([\d.,]+) h a run .*?estimate", after)}
+    assert set(hours) == {"cram", "no_refresh", "er"}
+    assert all(0 < each < 1 for each in hours.values())  # they take minutes
+    assert hours["no_refresh"] <= hours["cram"]
     assert "not measured" in plan(capsys, *words, "compressor.width=16")
 
 

@@ -142,6 +142,8 @@ def test_choices_are_identified_as_a_protocol_or_custom():
 
     for protocol in protocols.PROTOCOLS.values():
         assert identify(protocol.label, protocol.tasks, protocol.benchmark, **protocol.options) == str(protocol)
+        other = {"size": 112} if "size" in protocol.options else {"data_seed": 1}
+        assert identify(protocol.label, protocol.tasks, protocol.benchmark, **{**protocol.options, **other}) == "custom"
     assert identify(**{**asdict(benchmarks.parse("moving_digits", {})), "name": "moving_digits"}) == protocols.DEFAULT
     assert identify(tasks=5) == identify(label="noun") == identify(leak=0.1) == identify(data_seed=1) == "custom"
 
