@@ -79,20 +79,21 @@ class Checkpoints:
         """Write the chunks that changed, and name all of them in `files`."""
         before = self.newest["chunks"].get(name, {"names": []})["names"]
         (size, versions), known, data = changes, self.saved.get(name, ()), rows.numpy()
+        chunks = range(-(-len(data) // size))
+        untouched = {k for k, (old, new) in enumerate(zip(known, versions, strict=False)) if old == new}
 
         def one(k: int) -> tuple[str, dict[str, Any]]:
             chunk = data[k * size : (k + 1) * size]
             old = self.newest["files"].get(before[k]) if k < len(before) else None
-            if old is not None and old["bytes"] == chunk.nbytes:
-                if k < len(known) and known[k] == versions[k]:
-                    return before[k], old
-                if old["sha256"] == hashlib.sha256(chunk).hexdigest():
-                    return before[k], old
+            same = old is not None and old["bytes"] == chunk.nbytes
+            if same and (k in untouched or old["sha256"] == hashlib.sha256(chunk).hexdigest()):
+                return before[k], old
             made = f"{name}-{k}-v{self.version:08}.bin"
             return made, self._write(made, lambda file: file.write(chunk))
 
         with ThreadPoolExecutor(WRITERS) as pool:
-            named = list(pool.map(one, range(-(-len(data) // size))))
+            work = {k: pool.submit(one, k) for k in chunks if k not in untouched}
+            named = [work[k].result() if k in work else one(k) for k in chunks]
         files.update(named)
         return {"shape": list(data.shape), "rows": size, "names": [made for made, _ in named]}
 
@@ -105,6 +106,9 @@ class Checkpoints:
         """Wait for the disk, once for all files of this version: one after the other would cost a wait each."""
         new = [name for name in files if f"{self.version:08}." in name]
         self.bytes_written = sum(files[name]["bytes"] for name in new)
+        if len(new) == 1:  # a thread would only cost time
+            settle(self.folder / new[0])
+            return
         with ThreadPoolExecutor(WRITERS) as pool:
             list(pool.map(lambda name: settle(self.folder / name), new))
 
