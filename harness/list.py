@@ -66,7 +66,8 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
 
-        return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget}"
+        return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget} "
+                      f"setting=scratch{'|pretrained' if p.pretrains else ''}"
                 for name, p in PROTOCOLS.items()}  # fmt: skip
     from harness import config
 
