@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -16,6 +17,7 @@ from slurm.folders import mark, read_status, unfinished
 INTERRUPTED = (os.EX_TEMPFAIL, -signal.SIGTERM, -signal.SIGUSR2)
 SAVE_SECONDS = 75  # for the command to save and end, out of the 90 s that Slurm gives
 END_SECONDS = 60  # from SIGTERM to the signal that says what it was for, or the end of the job
+WARNED_SECONDS = 240  # at most from the warning of a time-out to the end of the job, and from its start to ours
 STUCK_AFTER = 3
 
 
@@ -23,16 +25,18 @@ class RunFolders:
     """Called by submitit in the job with a list of run folders; `checkpoint` when Slurm wants the job to end.
 
     Runs go on from their own checkpoints, so what is queued again is only the list of those that are not over.
-    A job that is interrupted 3 times at the same place is not queued again.
+    A run whose job of so many minutes timed out 3 times at the same place fails, and the others go on.
     """
 
-    def __init__(self, command: Sequence[str], place: str = "", times: int = 0):
-        self.command, self.place, self.times = list(command), place, times
+    def __init__(self, command: Sequence[str], minutes: float, place: str = "", times: int = 0):
+        self.command, self.minutes, self.place, self.times = list(command), minutes, place, times
         self.process: subprocess.Popen | None = None
+        self.begun = math.inf
 
     def __call__(self, folders: list[str]) -> None:
         if not folders:
             return
+        self.begun = time.monotonic()
         self.process = subprocess.Popen([*self.command, *folders])
         while (code := self._exit_code()) is None:
             time.sleep(0.2)
@@ -50,12 +54,16 @@ class RunFolders:
             while self._exit_code() is None and time.monotonic() < deadline:
                 time.sleep(0.1)
         left = unfinished(folders)
-        place = json.dumps([read_status(Path(folder)).get("position") for folder in left[:1]])
-        times = self.times + 1 if left and place == self.place else 1
+        place = json.dumps([(folder, read_status(Path(folder)).get("position")) for folder in left[:1]])
+        times = self.times if place == self.place else 0
+        if left and time.monotonic() - self.begun > 60 * self.minutes - WARNED_SECONDS:  # no pre-emption, a time-out
+            times += 1
         if times >= STUCK_AFTER:
             mark(Path(left[0]), "failed", f"interrupted {times} times without a step between; give it more minutes")
-            return None
-        return DelayedSubmission(RunFolders(self.command, place, times), left)
+            left, times = left[1:], 0
+            if not left:
+                return None
+        return DelayedSubmission(RunFolders(self.command, self.minutes, place, times), left)
 
     def _exit_code(self) -> int | None:
         # Popen is not re-entrant: a signal whose handler polls too must not come inside.

@@ -140,8 +140,9 @@ def submit(
             for member in array.runs:
                 mark(member, "queued", None)
             try:
-                words = [[str(member) for member in job] for job in array.jobs]
-                made = executor(array, folder, settings, code).map_array(RunFolders(command), words)
+                words = [[str(member) for member in each] for each in array.jobs]
+                job = RunFolders(command, array.asked["minutes"])
+                made = executor(array, folder, settings, code).map_array(job, words)
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 why = f"sbatch refused: {refusal(error)}"
                 for member in (each for rest in wanted[number:] for each in rest.runs):

@@ -12,6 +12,7 @@ from harness import record, run_folders
 from harness.run import main
 from slurm import cancel, retry, status
 from slurm.folders import read_status, write_json
+from slurm.job import RunFolders
 from slurm.jobs import job_of, submissions
 from slurm.launcher import submit
 from tests.slurm_cluster import Cluster, cluster, fake_slurm, wait_until  # noqa: F401  fixtures
@@ -206,6 +207,24 @@ def test_a_thousand_runs_are_submitted_and_looked_up_quickly(tmp_path, capsys, f
     looked = sum(os.times()[:4])
     assert submitted - started < 10
     assert looked - submitted < 2
+
+
+@pytest.mark.parametrize(("minutes", "fails"), [(1, True), (240, False)])
+def test_a_run_that_times_out_without_a_step_fails_alone_and_a_preempted_one_does_not(tmp_path, minutes, fails):
+    folders = [str(tmp_path / name) for name in ("stuck", "other")]
+    for folder in folders:
+        Path(folder).mkdir()
+        write_json(Path(folder) / "status.json", {"state": "queued", "position": None})
+    job = RunFolders(["false"], minutes)
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="2 of 2 runs wait"):
+            job(folders)
+        again = job.checkpoint(folders)
+        job, left = again.function, again.args[0]
+    assert left == (folders[1:] if fails else folders)
+    now = read_status(tmp_path / "stuck")
+    assert now["state"] == ("failed" if fails else "queued")
+    assert not fails or "give it more minutes" in now["reason"]
 
 
 def test_bad_words_of_the_commands(tmp_path, capsys):
