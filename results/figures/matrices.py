@@ -32,7 +32,6 @@ def _squares(labels: Sequence[tuple[str, str]], size: float, bar: str):
 
 def accuracy_matrices(loaded: Loaded, pooled: Pooled):
     """Mean accuracy on task j (column) after task i (row)."""
-    import seaborn
 
     def values(run: Run) -> Iterable[dict[str, Any]]:
         return [
@@ -47,12 +46,24 @@ def accuracy_matrices(loaded: Loaded, pooled: Pooled):
         n = int(group[["after", "task"]].to_numpy().max())
         matrix = group.pivot(index="after", columns="task", values="mean").reindex(range(1, n + 1), axis=0)
         matrix = 100 * matrix.reindex(range(1, n + 1), axis=1)
-        seaborn.heatmap(matrix, ax=axis, vmin=0, vmax=100, cmap="cividis", square=True, cbar=False,
-                        annot=n <= 10, fmt=".0f", annot_kws={"size": 6})  # fmt: skip
+        _shares(axis, matrix.to_numpy(), numbers=n <= 10)
+        tasks = range(0, n, max(1, n // 10))
+        axis.set_xticks(tasks, [str(task + 1) for task in tasks])
+        axis.set_yticks(tasks, [str(task + 1) for task in tasks])
         axis.set(xlabel="task", ylabel="after task")
-        axis.tick_params(labelsize=6)
-        axis.grid(False)
     return figure, table
+
+
+def _shares(axis: Any, matrix: np.ndarray, numbers: bool) -> None:
+    """Squares of per cent, NaN left white. Not seaborn's heatmap, which lays the whole figure out for every panel."""
+    axis.imshow(matrix, vmin=0, vmax=100, cmap="cividis")
+    for i, j in np.argwhere(~np.isnan(matrix)) if numbers else ():
+        shade = "black" if matrix[i, j] > 50 else "white"
+        axis.text(j, i, f"{matrix[i, j]:.0f}", ha="center", va="center", size=6, color=shade)
+    axis.tick_params(labelsize=6)
+    axis.grid(False)
+    for spine in axis.spines.values():
+        spine.set_visible(False)
 
 
 def confusion(loaded: Loaded, pooled: Pooled):
@@ -60,8 +71,6 @@ def confusion(loaded: Loaded, pooled: Pooled):
 
     Classes stand in the order of learning where all runs share it, else by name.
     """
-    import seaborn
-
     parts, found = [], []
     for cell in cells(pooled):
         sums: dict[tuple[str, str], int] = {}
@@ -89,10 +98,10 @@ def confusion(loaded: Loaded, pooled: Pooled):
     figure, axes = _squares([label for label, _, _ in found], 2.9, "share of the class's test items (%)")
     for axis, (_, order, shares) in zip(axes, found, strict=False):
         few = len(order) <= 12
-        ticks = [plain(name, 20) for name in order] if few else False
-        seaborn.heatmap(shares, ax=axis, vmin=0, vmax=100, cmap="cividis", square=True, cbar=False,
-                        xticklabels=ticks, yticklabels=ticks)  # fmt: skip
-        axis.tick_params(labelsize=6)
+        ticks = [plain(name, 20) for name in order] if few else []
+        _shares(axis, shares, numbers=False)
+        axis.set_xticks(range(len(ticks)), ticks, rotation=90)
+        axis.set_yticks(range(len(ticks)), ticks)
         axis.set(xlabel="prediction", ylabel="class" if few else f"class ({len(order)}, names in the CSV)")
     return figure, pd.DataFrame(parts)
 
