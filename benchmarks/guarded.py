@@ -11,6 +11,7 @@ from typing import Any
 from benchmarks.parallel import die_with_parent
 
 Work = Callable[[Any], Iterator[Any]]
+START_SECONDS = 60.0  # in which a process must have begun; a busy machine takes ten
 
 
 def run(
@@ -88,12 +89,13 @@ class _Process:
         except (EOFError, ConnectionError):
             self.process.join()
             if not self.begun:
-                raise OSError(
-                    f"no process could be started to decode in ({_ending(self.process.exitcode)}); a script must do "
-                    "this under `if __name__ == '__main__':`"
-                ) from None
+                raise _not_started(_ending(self.process.exitcode)) from None
             return f"crashed ({_ending(self.process.exitcode)})"
         silent = time.monotonic() - self.heard
+        if not self.begun:  # it still imports, or runs a script that waits for what this process holds
+            if silent > max(patience, START_SECONDS):
+                raise _not_started(f"nothing heard for {silent:.0f} s")
+            return None
         return (
             f"gave nothing for {silent:.0f} s and was cut off" if self.job is not None and silent > patience else None
         )
@@ -102,6 +104,12 @@ class _Process:
         self.connection.close()
         self.process.kill()
         self.process.join()
+
+
+def _not_started(why: str) -> OSError:
+    return OSError(
+        f"no process could be started to decode in ({why}); a script must do this under `if __name__ == '__main__':`"
+    )
 
 
 def _ending(code: int | None) -> str:

@@ -15,8 +15,9 @@ import psutil
 import pytest
 
 import benchmarks
-from benchmarks import prepare
+from benchmarks import guarded, prepare
 from benchmarks.cache import FrameCache
+from benchmarks.shards import write_shard
 from benchmarks.video import frame_times
 from tests.slurm_cluster import cluster, wait_until  # noqa: F401  a fixture
 from tests.test_annotations import ek  # noqa: F401  a fixture
@@ -101,11 +102,17 @@ def test_candidate_times_are_all_stored_and_evaluation_takes_the_middle(ek, kitc
 def test_a_decoder_that_hangs_is_cut_off_and_counted(ek, kitchen, tmp_path):  # noqa: F811
     (kitchen / "P05_05.MP4").unlink()
     os.mkfifo(kitchen / "P05_05.MP4")  # opening it waits for ever
-    skipping = load_ek(ek, kitchen, tmp_path / "cache", on_bad="skip", patience=6.0)
+    skipping = load_ek(ek, kitchen, tmp_path / "cache", on_bad="skip", patience=3.0)
     assert len(skipping.bad) == 6
     assert {bad["file"] for bad in skipping.bad} == {"P05/videos/P05_05.MP4"}
     assert all("gave nothing for" in bad["reason"] for bad in skipping.bad)
     assert len(skipping.reader.read(np.array([row for row in range(84) if row not in skipping.table.unusable]))) == 78
+
+
+def test_a_process_that_does_not_begin_is_no_silent_decoder(monkeypatch):
+    monkeypatch.setattr(guarded, "START_SECONDS", 0.01)
+    with pytest.raises(OSError, match=r"nothing heard for .*; a script must do this under `if __name__"):
+        guarded.run(write_shard, [None], 1, 0.01, None, None, None)
 
 
 def test_a_decoder_that_crashes_is_replaced_and_counted(ek, kitchen, tmp_path):  # noqa: F811
