@@ -48,7 +48,9 @@ class CompressorSettings:
     reinit: str = setting(
         "never", "codebook drawn anew from a batch: never | each_task (stress: stored indices lose meaning)"
     )
-    load: str = setting("", "file of python -m harness.pretrain whose compressor every method starts from", later=True)
+    load: str = setting(
+        "", "file of python -m harness.pretrain whose compressor every method starts from (default: none)", later=True
+    )
 
 
 @dataclass(frozen=True)

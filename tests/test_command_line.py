@@ -79,7 +79,8 @@ def test_help_imports_nothing_heavy_and_covers_every_shared_setting():
     assert done.stdout.splitlines()[-1] == "[]"
     for group, settings in shared_settings().items():
         for entry in fields(settings):
-            assert re.search(rf"^  {group}\.{entry.name}=\S+ +\S+", done.stdout, flags=re.MULTILINE)
+            default = "" if entry.default == "" else r"=\S+"
+            assert re.search(rf"^  {group}\.{entry.name}{default} +\S+", done.stdout, flags=re.MULTILINE)
             assert entry.metadata["help"] in done.stdout
 
 
@@ -271,6 +272,9 @@ def test_runs_that_fail_or_are_killed_leave_the_others_alone(capsys, cache, plug
 
 def test_ctrl_c_stops_the_runs_and_the_exit_code_says_so(capsys, cache, plugin, tmp_path):
     out = tmp_path / "runs"
+    before = signal.signal(
+        signal.SIGINT, signal.default_int_handler
+    )  # ignored where a shell began us in the background
 
     def interrupt() -> None:
         deadline = time.monotonic() + 60
@@ -285,6 +289,7 @@ def test_ctrl_c_stops_the_runs_and_the_exit_code_says_so(capsys, cache, plugin, 
     thread.start()
     code = main([*TINY, cache, plugin, "methods=waits", "seeds=[0,1]", f"out={out}", "workers=1"])
     thread.join()
+    signal.signal(signal.SIGINT, before)
     assert code == 130
     states = {file.parent.name: json.loads(file.read_text()) for file in out.glob("*/status.json")}
     assert sorted(status["state"] for status in states.values()) == ["preempted", "queued"]
