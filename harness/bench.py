@@ -283,17 +283,31 @@ def _print(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(
-        "what", "unit", "harness", "bare", "ratio", "goal", title="Speed of this machine (medians, interleaved)"
-    )
+    console = Console() if sys.stdout.isatty() else Console(width=110)
+    table = Table("what", "unit", title="Speed of this machine (medians, interleaved)")
+    for name in ("harness", "bare", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("goal")
     for line in rows:
         numbers = (("harness", ",.2f"), ("bare", ",.2f"), ("ratio", ".3f"))
         shown = ("-" if line[key] is None else format(line[key], how) for key, how in numbers)
         table.add_row(line["name"], line["unit"], *shown, line["goal"])
-    Console().print(table)
+    console.print(table)
+    console.print("milliseconds of a round where no unit is named: median (lowest to highest)")
     for line in rows:
         if line["detail"]:
-            print(line["name"], json.dumps(line["detail"], default=lambda x: round(x, 3)))
+            console.print(f"{line['name']}: {_words(line['detail'])}", markup=False, highlight=False, soft_wrap=True)
+
+
+def _words(detail: Any) -> str:
+    """Measurements behind a row, in the order and units of their names; spread as lowest to highest."""
+    if isinstance(detail, dict) and detail.keys() == {"median", "low", "high"}:
+        return "{} ({} to {})".format(*map(_words, (detail["median"], detail["low"], detail["high"])))
+    if isinstance(detail, dict):
+        return "; ".join(f"{name} {_words(value)}" for name, value in detail.items())
+    if isinstance(detail, list | tuple):
+        return ", ".join(_words(value) for value in detail)
+    return str(detail) if not isinstance(detail, float) else f"{detail:,.0f}" if detail >= 1000 else f"{detail:.3g}"
 
 
 if __name__ == "__main__":
