@@ -6,6 +6,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,6 +16,8 @@ from harness import check_packages, usage
 
 if TYPE_CHECKING:
     from harness.compose import Request
+
+QUEUEING_SECONDS = 2.0  # more than it takes to queue a run
 
 # Torch and Hydra are imported inside functions, so that --help answers at once and after the check of the packages.
 
@@ -130,11 +133,17 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
     from harness.record import write_json
 
     folder.mkdir(exist_ok=True)
-    with launch.taken(folder) as mine:
-        if mine:
-            write_json(folder / "config.json", config)
-            launch.write_status(folder, state="queued", reason=None, position=None, pid=None)
-        return mine
+    deadline = time.monotonic() + QUEUEING_SECONDS
+    while True:
+        with launch.taken(folder) as mine:
+            if mine:
+                write_json(folder / "config.json", config)
+                launch.write_status(folder, state="queued", reason=None, position=None, pid=None)
+                return True
+        # The same command given twice holds the folder for a moment only, to do just this.
+        if launch.read_status(folder)["state"] == "running" or time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
 
 
 def make_videos(configs: list[dict[str, Any]]) -> None:

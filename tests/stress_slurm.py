@@ -141,10 +141,11 @@ def slurm(number: int = 200) -> None:
         words = ["preset=smoke", "benchmark.clips_per_class=1", f"plugins={folder / 'mine.py'}", f"out={of.out}",
                  f"methods=[{','.join(METHODS)}]", f"replicates={number // len(METHODS)}", "launcher=slurm",
                  "slurm.gpus=0", "slurm.cpus=1", "slurm.memory=0.5", f"slurm.runs_per_job={PER_JOB}"]  # fmt: skip
-        twice = [subprocess.Popen([sys.executable, "-m", "harness.run", *words], stdout=subprocess.DEVNULL,
-                                  stderr=subprocess.DEVNULL)
+        command = [sys.executable, "-m", "harness.run", *words]
+        twice = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
                  for _ in range(2)]  # fmt: skip
-        assert [each.wait() for each in twice] == [0, 0]
+        said = [each.communicate()[1] for each in twice]
+        assert [each.returncode for each in twice] == [0, 0], said
         assert len(of.ours()) == len(cluster.jobs()) == -(-number // PER_JOB), "submitted twice"
         first = of.until_over(60 * number, disturbed=True)
         print(f"  {of.looks} looks at the status, {dict(of.deeds)}; then {dict(first)}", flush=True)

@@ -310,3 +310,23 @@ def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp
         assert main(words) == 1
     assert f"not done: {run_id}" in capsys.readouterr().err
     assert not (tmp_path / run_id / "config.json").exists()
+
+
+def test_a_run_that_another_command_is_only_queueing_is_not_left_to_it(capsys, cache, tmp_path):
+    from harness.launch import taken
+
+    words = [*TINY, cache, "methods=naive", f"out={tmp_path}", "launcher=inline"]
+    (run_id,) = planned(capsys, *words)
+    (tmp_path / run_id).mkdir()
+    held = threading.Event()
+
+    def other_command() -> None:
+        with taken(tmp_path / run_id):
+            held.set()
+            time.sleep(0.5)
+
+    thread = threading.Thread(target=other_command)
+    thread.start()
+    held.wait()
+    assert main(words) == 0
+    thread.join()
