@@ -1,5 +1,6 @@
 """`python -m harness.list methods|benchmarks|protocols|profiles|presets [NAME]`: what there is, and its settings."""
 
+import signal
 import sys
 from dataclasses import asdict
 
@@ -97,4 +98,5 @@ def details(kind: str, name: str) -> list[str]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     sys.exit(main())

@@ -2,6 +2,7 @@
 
 import json
 import math
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -131,4 +132,5 @@ OPTIONS = {
 }
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     sys.exit(command("results.compare", __doc__.splitlines()[0], OPTIONS, run))

@@ -1,6 +1,7 @@
 """Tables from records: `python -m results.tables OUT [layout=] [format=] [columns=] [methods=] [explain=]`."""
 
 import math
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -223,4 +224,5 @@ OPTIONS = {
 }  # fmt: skip
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     sys.exit(command("results.tables", __doc__.splitlines()[0], OPTIONS, run))

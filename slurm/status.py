@@ -5,6 +5,7 @@ submits it again), done.
 """
 
 import json
+import signal
 import sys
 import time
 from collections import Counter
@@ -123,4 +124,5 @@ def spoken(seconds: float) -> str:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     sys.exit(main())

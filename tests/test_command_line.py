@@ -70,6 +70,12 @@ def planned(capsys, *words: str) -> list[str]:
 # ---- help and packages
 
 
+def test_a_list_that_nobody_reads_to_its_end_ends_quietly():
+    command = f"{sys.executable} -m harness.list methods | true"
+    done = subprocess.run(["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+
+
 def test_help_imports_nothing_heavy_and_covers_every_shared_setting():
     code = (
         "import sys; from harness.run import main; main(['--help'])\n"
