@@ -35,7 +35,7 @@ def plain(file: Path, data: np.ndarray) -> float:
 
 
 def checkpoint(number: float = 2) -> None:
-    """A toy of so many GB, all, a tenth and none of its chunks changed: at most 1.5 times a plain write of those bytes."""
+    """A toy of so many GB, all, a tenth and none of its chunks changed: at most 1.5 times a plain write."""
     folder = Path(tempfile.mkdtemp(prefix="checkpoint-"))
     try:
         ratios = {name: _case(folder, number, name, share) for name, share in
