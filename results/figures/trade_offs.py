@@ -73,14 +73,15 @@ def _scatter(pooled: Pooled, table: pd.DataFrame, labels: dict[str, str], front:
 
 
 def _side_by_side(points: pd.DataFrame) -> pd.DataFrame:
-    """A column `at`: where on the logarithmic axis a point is drawn, so that points of (nearly) equal x all show."""
+    """A column `at`: where on the logarithmic axis a point is drawn, so that methods at (nearly) equal x all show."""
     if points.empty:
         return points.assign(at=points["x"])
     step = 0.025 * math.log(points["x"].max() / points["x"].min() * 2.25)
     ordered = points.sort_values("x", kind="stable")
     logs = ordered["x"].map(math.log)
     group = (logs.diff() > step / 2).cumsum()
-    place = group.groupby(group).cumcount() - (group.groupby(group).transform("size") - 1) / 2
+    place = ordered.groupby(group)["method"].transform(lambda methods: pd.factorize(methods)[0])
+    place -= place.groupby(group).transform("max") / 2
     return points.assign(at=(logs + step * place).map(math.exp))
 
 
