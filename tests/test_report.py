@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from results import plots, report
+from results.load import load
+from results.pooling import select
 from tests.synthetic import attempt, replicates, run, sweep, write
 
 
@@ -99,6 +101,17 @@ def test_every_plot_is_drawn_with_its_data(rich_out: Path, capsys: pytest.Captur
     assert confusion["items"].sum() == 8 * 200
     strip = pd.read_csv(folder / "filmstrip.csv")
     assert strip.query("after == 1")["psnr"].min() > 90 > strip.query("after == 2")["psnr"].max()
+
+
+def test_points_of_one_method_stay_where_their_bytes_are(tmp_path: Path) -> None:
+    for budget in (400_000, 800_000, 1_600_000):  # three budgets that hold the same bytes; er beside them
+        write(tmp_path, replicates("cram", [0.8, 0.7], config={"memory": {"budget": budget, "count": "carried"}}))
+    write(tmp_path, replicates("er", [0.6, 0.5], config={"memory": {"budget": 400_000, "count": "carried"}}))
+    drawn = next(plots.draw(*select(load([tmp_path])), ["accuracy_bytes"]))
+    at = {container.get_label(): container.lines[0].get_xdata() for container in drawn.figure.axes[0].containers}
+    assert len(at["cram"]) == 3
+    assert len(set(at["cram"])) == 1
+    assert 1.01 < max(at["cram"][0], at["er"][0]) / min(at["cram"][0], at["er"][0]) < 1.2
 
 
 def test_plots_that_records_do_not_allow_say_why(out: Path, capsys: pytest.CaptureFixture) -> None:
