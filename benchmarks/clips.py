@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks.video_files import VideoFile
+from benchmarks.frames.find import VideoFile
 
 SPLITS = ("train", "valid", "test", "pretrain")
 FIXED = ("sample_id", "file", "start", "stop", "split", "group")

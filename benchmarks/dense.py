@@ -6,8 +6,8 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.clips import ClipTable
-from benchmarks.video import BadVideo, end_time
-from benchmarks.video_files import VideoFile
+from benchmarks.frames.decode import BadVideo, end_time
+from benchmarks.frames.find import VideoFile
 
 
 def cut(table: ClipTable, frames: int, rate: float, videos: Mapping[str, VideoFile]) -> tuple[ClipTable, str]:

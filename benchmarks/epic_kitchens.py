@@ -15,9 +15,9 @@ import pandas as pd
 from benchmarks import Benchmark, recorded
 from benchmarks.annotations import Annotations, find_file
 from benchmarks.clips import ClipTable
+from benchmarks.frames.find import find_videos
 from benchmarks.recorded import Recording, hold_out
 from benchmarks.settings import EpicKitchensSettings
-from benchmarks.video_files import find_videos
 
 LABELS = ("verb", "noun", "action")
 RELEASED = {"train": 67_217, "validation": 9_668}

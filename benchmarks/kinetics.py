@@ -14,9 +14,9 @@ import pandas as pd
 from benchmarks import Benchmark, recorded
 from benchmarks.annotations import Annotations
 from benchmarks.clips import ClipTable
+from benchmarks.frames.find import find_videos
 from benchmarks.recorded import Recording, hold_out
 from benchmarks.settings import KineticsSettings
-from benchmarks.video_files import find_videos
 
 COLUMNS = (
     "label|label-name|label_name|class", "youtube_id|youtube-id|ytid|video_id", "time_start|time-start|start_time",

@@ -16,13 +16,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import Benchmark
-from benchmarks.cache import FrameCache
 from benchmarks.clips import ClipTable, read_csv
 from benchmarks.digit_videos import DIFFICULTY, FAMILIES, FRAMES, SIZE, VERBS, Look, VideoJob, write_video
-from benchmarks.parallel import made_once, run_jobs
+from benchmarks.frames.build import Wish, prepare
+from benchmarks.frames.cache import FrameCache
+from benchmarks.frames.parallel import made_once, run_jobs
 from benchmarks.randomness import generator
 from benchmarks.settings import MovingDigitsSettings
-from benchmarks.sweep import Wish, prepare
 
 # Raise it with every change of the drawing or the layout that `Difficulty` does not show.
 VERSION = 1

@@ -27,7 +27,7 @@ from typing import Any
 import benchmarks
 from benchmarks import BENCHMARKS, protocols, recorded, unknown
 from benchmarks.settings import SETTINGS, RecordedSettings
-from harness.config import Slurm, cores
+from harness.config.schema import Slurm, cores
 
 OPTIONS = ("benchmark", "protocol", "paths.cache", "workers", "stage", "share", "launcher", "shares")
 JOB = ("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", "minutes", "parallelism")

@@ -12,13 +12,13 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import Benchmark, dense
-from benchmarks.cache import FrameCache, staged
 from benchmarks.clips import ClipTable
+from benchmarks.frames.build import Wish, part_of, prepare, prepare_share
+from benchmarks.frames.cache import FrameCache, staged
+from benchmarks.frames.decode import BadVideo
+from benchmarks.frames.find import VideoFile
 from benchmarks.randomness import generator
 from benchmarks.settings import RecordedSettings
-from benchmarks.sweep import Wish, part_of, prepare, prepare_share
-from benchmarks.video import BadVideo
-from benchmarks.video_files import VideoFile
 
 DIRECTED = re.compile(r"(?i)(?<![a-z])(left|right|(anti|counter)?-?clockwise)(wards?)?(?![a-z])")
 

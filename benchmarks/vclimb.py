@@ -20,9 +20,9 @@ import pandas as pd
 from benchmarks import Benchmark, recorded
 from benchmarks.annotations import find_file, short
 from benchmarks.clips import ClipTable
+from benchmarks.frames.find import find_videos
 from benchmarks.recorded import Recording, hold_out
 from benchmarks.settings import VClimbSettings
-from benchmarks.video_files import find_videos
 
 PARTS = {
     "ucf101": {"train": "train", "val": "valid", "test": "test"},

@@ -13,9 +13,9 @@ import pandas as pd
 from benchmarks import Benchmark, recorded, unknown
 from benchmarks.annotations import Annotations
 from benchmarks.clips import FIXED, ClipTable
+from benchmarks.frames.find import SUFFIXES, VideoFile
 from benchmarks.recorded import Recording, hold_out
 from benchmarks.settings import VideoCsvSettings
-from benchmarks.video_files import SUFFIXES, VideoFile
 
 SPLITS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validate": "valid",

@@ -55,7 +55,7 @@ def row(
 
 def _tiny(method: str, *words: str) -> dict[str, Any]:
     """Config of one run of the small profile on twenty actions."""
-    from harness.compose import request
+    from harness.config.compose import request
 
     words = (
         f"methods=[{method}]",
@@ -72,7 +72,7 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
     import torch
     import torch.nn.functional as F
 
-    from harness.train import Run
+    from harness.training.loop import Run
     from methods.networks.small import PixelClassifier
 
     steps = 20
@@ -116,7 +116,7 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
     """The refresh of a whole buffer against decode and encode of the same codes in chunks of the same size."""
     import torch
 
-    from harness.train import Run
+    from harness.training.loop import Run
 
     run = Run(_tiny("cram", "compressor.steps=5", "classifier.steps=5"),
               Path(tempfile.mkdtemp(prefix="bench-")))  # fmt: skip
@@ -143,8 +143,8 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
 
 def bench_loader(rounds: int = 7) -> list[dict[str, Any]]:
     """Clips a second from the cache against decoding the same clips from their files."""
-    from benchmarks.video import decode, frame_times
-    from harness.context import Context
+    from benchmarks.frames.decode import decode, frame_times
+    from harness.training.context import Context
 
     context = Context(_tiny("naive"))
     rows = context.stream.train_stream[0].indices[:48]
@@ -164,8 +164,8 @@ def bench_storage() -> list[dict[str, Any]]:
     import numpy as np
     import torch
 
-    from methods.base import Batch
-    from methods.buffer import Buffer, CodeRows
+    from methods.contract import Batch
+    from methods.shared.buffer import Buffer, CodeRows
 
     rows = []
     for shape, entries in (((2, 8, 8, 1), 256), ((7, 14, 14, 6), 256), ((7, 14, 14, 1), 1024), ((7, 14, 14, 1), 4096)):
@@ -195,8 +195,8 @@ def fill(budget: int) -> None:
     import psutil
     import torch
 
-    from methods.base import Batch
-    from methods.buffer import LABEL_BYTES, Buffer, CodeRows
+    from methods.contract import Batch
+    from methods.shared.buffer import LABEL_BYTES, Buffer, CodeRows
 
     torch.set_num_threads(1)
     rows, chunk = CodeRows((7, 14, 14, 6), 8), 256
@@ -237,8 +237,8 @@ def bench_start(rounds: int = 7) -> list[dict[str, Any]]:
 
 def bench_models(words: list[str]) -> list[dict[str, Any]]:
     """Milliseconds a clip of training, encoding, decoding and predicting with the networks of a profile."""
-    from harness import speed
-    from harness.compose import request
+    from harness.config.compose import request
+    from harness.planning import speed
 
     config = next(iter(request(["methods=[frozen]", "memory.budget=64MB", *words]).runs.values()))
     seconds = speed.measure(config)
@@ -253,8 +253,8 @@ def main(words: list[str]) -> int:
         print(HELP)
         return 0
     check_packages()
-    from harness.bench_videos import bench_videos, bench_waiting
-    from harness.config import nearest, parse_bytes
+    from harness.benchmarking.videos import bench_videos, bench_waiting
+    from harness.config.schema import nearest, parse_bytes
 
     given = dict(word.partition("=")[::2] for word in words)
     own = ("only", "out", "budget")

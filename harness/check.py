@@ -40,8 +40,8 @@ def main(words: list[str]) -> int:
         print(HELP)
         return 0 if words else 2
     check_packages()
-    from harness.compose import request  # imports Hydra and torch: not for --help
-    from methods.base import find
+    from harness.config.compose import request  # imports Hydra and torch: not for --help
+    from methods.contract import find
 
     try:
         named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("method=")]
@@ -101,7 +101,7 @@ def _folder(scratch: Path, name: str) -> Path:
 
 
 def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
-    from harness.train import Run
+    from harness.training.loop import Run
 
     torch.set_num_threads(config["execution"]["threads"])
     with torch.random.fork_rng():
@@ -186,7 +186,7 @@ def _digest(state: Any) -> Any:
 
 
 def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
-    from harness.train import run
+    from harness.training.loop import run
 
     strict = {**config, "execution": {**config["execution"], "strict_state": True}}
     _same(run(strict, _folder(scratch, "strict")), reference)
@@ -194,8 +194,8 @@ def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
 
 def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
     """SIGKILL a run in its second experience, then continue it."""
-    from harness.config import PRELOAD
-    from harness.train import run
+    from harness.config.schema import PRELOAD
+    from harness.training.loop import run
 
     folder = _folder(scratch, "killed")
     context = multiprocessing.get_context("forkserver")
@@ -210,7 +210,7 @@ def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
 
 def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
     """Not every method can start from a pre-training part: one that cannot is told, and passes."""
-    from harness.train import run
+    from harness.training.loop import run
 
     try:
         run({**config, "setting": "pretrained"}, _folder(scratch, "pretrained"))
@@ -221,7 +221,7 @@ def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
 
 
 def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
-    from harness.train import run
+    from harness.training.loop import run
 
     def kill(position: dict[str, Any]) -> None:
         last = position["experience"] == position["n_experiences"] - 1
@@ -233,7 +233,7 @@ def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
 
 
 def _same(record: dict[str, Any], reference: dict[str, Any]) -> None:
-    from harness.record import comparable, differences
+    from harness.storage.record import comparable, differences
 
     found = differences(comparable(record), comparable(reference))
     if found:

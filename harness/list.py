@@ -4,8 +4,9 @@ import signal
 import sys
 from dataclasses import asdict
 
-from harness import check_packages, usage
-from harness.config import nearest
+from harness import check_packages
+from harness.config import usage
+from harness.config.schema import nearest
 
 KINDS = ("methods", "benchmarks", "protocols", "profiles", "presets")
 USAGE = f"usage: python -m harness.list {'|'.join(KINDS)} [NAME]   (methods of your own files: plugins=[my_method.py])"
@@ -55,7 +56,7 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
     """Name -> one line."""
     if kind == "methods":
         import methods  # noqa: F401  registers the built-in methods
-        from methods.base import METHODS, load_plugins
+        from methods.contract import METHODS, load_plugins
 
         load_plugins(plugins)
         ours_first = sorted(METHODS.items(), key=lambda entry: entry[1].opaque)
@@ -70,7 +71,7 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
         return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget} "
                       f"setting=scratch{'|pretrained' if p.pretrains else ''}"
                 for name, p in PROTOCOLS.items()}  # fmt: skip
-    from harness import config
+    from harness.config.schema import schema as config
 
     found = config.yaml_descriptions(kind[:-1])
     return {name: text for name, text in found.items() if name != "none"}
@@ -79,7 +80,7 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
 def details(kind: str, name: str) -> list[str]:
     """Settings with defaults and meanings, or what a protocol, profile or preset fixes."""
     if kind == "methods":
-        from methods.base import METHODS
+        from methods.contract import METHODS
 
         lines = list(usage.settings_lines(METHODS[name].Settings, f"{name}."))
         return lines or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
@@ -91,7 +92,7 @@ def details(kind: str, name: str) -> list[str]:
         from benchmarks.protocols import PROTOCOLS
 
         return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS[name]).items()]
-    from harness.config import CONF
+    from harness.config.schema import CONF
 
     text = (CONF / kind[:-1] / f"{name}.yaml").read_text(encoding="utf-8")
     return [f"  {line}" for line in text.splitlines() if not line.startswith("#")]

@@ -21,7 +21,7 @@ def main(words: list[str]) -> int:
         return 0 if words else 2
     try:
         check_packages()
-        from harness.compose import request  # imports Hydra and torch: not for --help
+        from harness.config.compose import request  # imports Hydra and torch: not for --help
 
         named = [word.partition("=")[2] for word in words if word.startswith("save=")]
         if len(named) != 1 or not named[0]:
@@ -50,8 +50,8 @@ def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
     """
     import torch
 
-    from harness.train import Run
-    from methods import pretrained
+    from harness.training.loop import Run
+    from methods.shared import pretrained
 
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config["execution"]["threads"])

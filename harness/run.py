@@ -12,10 +12,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness import check_packages, usage
+from harness import check_packages
+from harness.config import usage
 
 if TYPE_CHECKING:
-    from harness.compose import Request
+    from harness.config.compose import Request
 
 QUEUEING_SECONDS = 2.0  # more than it takes to queue a run
 
@@ -30,7 +31,7 @@ def main(words: list[str] | None = None) -> int:
         return 0
     try:
         check_packages()
-        from harness.compose import request
+        from harness.config.compose import request
 
         asked = request(words)
         todo = prepare(asked, words)
@@ -52,7 +53,8 @@ def main(words: list[str] | None = None) -> int:
 
 def prepare(asked: "Request", words: list[str]) -> list[Path]:
     """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
-    from harness import launch, plan
+    from harness.launching import launch
+    from harness.planning import plan
 
     out = Path(asked.execution["out"])
     launch.check(asked.execution, asked.runs, asked.plan)
@@ -93,7 +95,7 @@ def unfinished(out: Path, runs: Iterable[str], rerun: str) -> list[str]:
 
 def record_state(folder: Path) -> str:
     """done, older (made by other sources) or none; a record that is not valid is named and removed."""
-    from harness.record import sources_hash
+    from harness.storage.record import sources_hash
     from results.schema import validate
 
     file = folder / "record.json"
@@ -111,7 +113,7 @@ def record_state(folder: Path) -> str:
 
 def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     """OUT/sweeps/<id>.json: which runs this command asks for; the same runs give the same id."""
-    from harness.record import write_json
+    from harness.storage.record import write_json
 
     try:
         (out / "sweeps").mkdir(parents=True, exist_ok=True)
@@ -129,8 +131,8 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
 
 def queue(folder: Path, config: dict[str, Any]) -> bool:
     """Write config.json and a queued status.json; False where another command is carrying out this run."""
-    from harness import launch
-    from harness.record import write_json
+    from harness.launching import launch
+    from harness.storage.record import write_json
 
     folder.mkdir(exist_ok=True)
     deadline = time.monotonic() + QUEUEING_SECONDS
@@ -149,7 +151,7 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
 def make_videos(configs: list[dict[str, Any]]) -> None:
     """What the cache lacks is made here, once and with all cores, and not by each run."""
     import benchmarks
-    from harness.config import cores
+    from harness.config.schema import cores
 
     distinct = {json.dumps(config["benchmark"]): config for config in configs}
     for config in distinct.values():
@@ -162,7 +164,7 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
 
     Of runs that go on elsewhere it prints only how to see them.
     """
-    from harness import launch
+    from harness.launching import launch
     from results.tables import print_table
 
     out, interrupted, handed_on = Path(asked.execution["out"]), False, []

@@ -7,8 +7,8 @@ import os
 import sys
 from pathlib import Path
 
-from harness import launch
-from harness.stop import stopped_by_signals
+from harness.launching import launch
+from harness.launching.signals import stopped_by_signals
 from slurm.folders import is_done
 
 INTERRUPTED = os.EX_TEMPFAIL

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.base import Batch, register
-from methods.buffer import Store
+from methods.contract import Batch, register
 from methods.cram import CRAM
+from methods.shared.buffer import Store
 
 
 @register("all_decoders")

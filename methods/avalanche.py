@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.avalanche_strategies import STRATEGIES, Sizes
-from methods.base import Method, Spec, evaluating, register
-from methods.buffer import LABEL_BYTES, clips_that_fit
-from methods.classifier import pixel_classifier
-from methods.optimiser import CLIP_NORM, Optimiser
-from methods.settings import steps_of
+from methods.contract import Method, Spec, evaluating, register
+from methods.shared.avalanche_strategies import STRATEGIES, Sizes
+from methods.shared.buffer import LABEL_BYTES, clips_that_fit
+from methods.shared.classifier import pixel_classifier
+from methods.shared.optimizer import CLIP_NORM, Optimiser
+from methods.shared.settings import steps_of
 
 Report = Callable[[dict[str, float]], None]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from torch import Tensor
 
-from methods.base import Batch, Phase, evaluating, register
-from methods.code_method import CodeMethod
-from methods.compressor import Snapshot
+from methods.contract import Batch, Phase, evaluating, register
+from methods.shared.code_method import CodeMethod
+from methods.shared.compressor import Snapshot
 
 
 @register("cram")

@@ -2,7 +2,7 @@
 
 from torch import Tensor
 
-from methods.base import Batch, register
+from methods.contract import Batch, register
 from methods.cram import CRAM
 
 

@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 
-from methods.base import Batch, Phase, Spec, register
-from methods.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
-from methods.codecs import CODECS, PayloadBuffer
-from methods.pixel_method import PixelMethod
-from methods.settings import setting
+from methods.contract import Batch, Phase, Spec, register
+from methods.shared.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
+from methods.shared.codecs import CODECS, PayloadBuffer
+from methods.shared.pixel_method import PixelMethod
+from methods.shared.settings import setting
 
 
 @dataclass(frozen=True)

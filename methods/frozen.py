@@ -5,8 +5,8 @@ Codes keep their meaning, so there is nothing to refresh (the paper's pre-traine
 
 from typing import Any
 
-from methods.base import Phase, register
-from methods.code_method import CodeMethod
+from methods.contract import Phase, register
+from methods.shared.code_method import CodeMethod
 
 
 @register("frozen")

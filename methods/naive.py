@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from methods.base import Phase, register
-from methods.pixel_method import PixelMethod
+from methods.contract import Phase, register
+from methods.shared.pixel_method import PixelMethod
 
 
 @register("naive")

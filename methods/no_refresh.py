@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from methods.base import Phase, register
+from methods.contract import Phase, register
 from methods.cram import CRAM
 
 

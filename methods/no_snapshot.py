@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from methods.base import Phase, register
-from methods.code_method import CodeMethod
+from methods.contract import Phase, register
+from methods.shared.code_method import CodeMethod
 
 
 @register("no_snapshot")

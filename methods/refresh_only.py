@@ -1,6 +1,6 @@
 """CRAM without rehearsal of the compressor: old codes are refreshed, the compressor sees current clips alone."""
 
-from methods.base import register
+from methods.contract import register
 from methods.cram import CRAM
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from methods.base import METHODS
+from methods.contract import METHODS
 
 
 @pytest.fixture(autouse=True)

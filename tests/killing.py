@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
-from harness.compose import request
-from harness.config import PRELOAD
-from harness.record import comparable, differences, write_json
+from harness.config.compose import request
+from harness.config.schema import PRELOAD
+from harness.storage.record import comparable, differences, write_json
 from tests.tiny import TINY
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -36,8 +36,8 @@ def new_run(out: Path, method: str, *words: str) -> Path:
 
 def carry_out(folder: Path, dies_at: int | None = None) -> None:
     """What the process does; it kills itself when it is to put a file on the disk for the `dies_at`-th time."""
-    from harness import launch
-    from harness.stop import Stop
+    from harness.launching import launch
+    from harness.launching.signals import Stop
 
     left, to_disk = [dies_at], os.fsync
 
@@ -90,7 +90,7 @@ def killed(folder: Path, kills: int, chance: random.Random, seconds: float) -> C
 
 def place(folder: Path, process: Any, saving: bool) -> str:
     """In which part of the run a kill hit it, in words."""
-    from harness.launch import read_status
+    from harness.launching.launch import read_status
 
     if process.exitcode != -signal.SIGKILL:
         return "done before the kill"

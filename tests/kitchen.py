@@ -10,7 +10,7 @@ import av
 import numpy as np
 
 from benchmarks.clips import ClipTable
-from benchmarks.video import decode, frame_times
+from benchmarks.frames.decode import decode, frame_times
 
 WIDTH, HEIGHT, BLOCK = 456, 256, 32
 ROWS, COLUMNS, LEFT, TOP = 4, 6, 132, 64  # inside the square that is left of a cropped frame

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from harness.checkpoint import KEPT, Checkpoints
-from methods.buffer import RawRows, Store
+from harness.storage.checkpoint import KEPT, Checkpoints
+from methods.shared.buffer import RawRows, Store
 
 ROW = (7, 14, 14, 6)  # a clip at 256x: 8,232 bytes
 ROUNDS = 3

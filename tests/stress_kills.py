@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from harness import launch
-from harness.evaluate import Evaluation
+from harness.launching import launch
+from harness.training.evaluation import Evaluation
 from tests import killing
 
 # Method, and settings that make it another one to save and load.

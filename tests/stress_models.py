@@ -2,8 +2,8 @@
 
 import time
 
-from harness.train import OpaqueRun
-from methods.avalanche_strategies import STRATEGIES
+from harness.training.loop import OpaqueRun
+from methods.shared.avalanche_strategies import STRATEGIES
 from tests import test_networks, tiny
 from tests.test_avalanche import own_evaluation
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from harness.presets import FOLDER, find
+from harness.config.presets import FOLDER, find
 from tests.synthetic import record, sweep, write
 from tests.test_presets import TINY
 from tests.tiny import CACHE

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.record import comparable, differences
+from harness.storage.record import comparable, differences
 from slurm import cancel, retry
 from slurm.jobs import job_of, runs
 from tests.slurm_cluster import Cluster, put_fake_slurm, running
@@ -25,7 +25,7 @@ LOOK_SECONDS, DISTURB_SECONDS = 2, 8
 # flaky fails until a file is there, as a run with a bug that is mended; unlucky always does, by an error or a crash.
 PLUGIN = """
 import os, signal, time
-from methods.base import register
+from methods.contract import register
 from methods.naive import Naive
 
 @register("flaky")

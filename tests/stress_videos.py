@@ -21,8 +21,8 @@ import numpy as np
 import psutil
 
 import benchmarks
-from benchmarks.cache import FrameCache
-from benchmarks.video import BadVideo, decode, frame_times
+from benchmarks.frames.cache import FrameCache
+from benchmarks.frames.decode import BadVideo, decode, frame_times
 from tests import kitchen
 from tests.test_annotations import EK_HEADER, NOUNS, VERBS, ek_row, kinetics_rows, write_rows
 
@@ -93,8 +93,8 @@ def _killed_and_taken_up_again(built: kitchen.Kitchen, place: Path) -> None:
 
 
 def _through_the_loader(built, made: benchmarks.Benchmark, number: int, workers: int) -> list[str]:
-    from harness.data import Augmentation, ClipSource, Plan, batches
-    from methods.base import Phase
+    from harness.training.batches import Augmentation, ClipSource, Plan, batches
+    from methods.contract import Phase
 
     rows = np.random.default_rng(workers).permutation(len(made.table))[:number]
     source = ClipSource(made.reader, rows, np.zeros(len(rows), np.int64), {}, "cpu", Augmentation.of(made))

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from harness.compose import request
-from harness.context import Context
-from harness.data import Plan, batches
-from methods.base import Phase
+from harness.config.compose import request
+from harness.training.batches import Plan, batches
+from harness.training.context import Context
+from methods.contract import Phase
 from tests.test_real_streams import film, numbers  # noqa: F401  a fixture
 
 

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from harness import check
-from harness.compose import request
+from harness.config.compose import request
+from harness.launching.signals import Interrupted, Stop
 from harness.run import main
-from harness.stop import Interrupted, Stop
-from harness.train import OpaqueRun, run
-from methods import avalanche_strategies
-from methods.base import find
+from harness.training.loop import OpaqueRun, run
+from methods.contract import find
+from methods.shared import avalanche_strategies
 from tests import tiny
 
 STRATEGIES = ("ER_ACE", "EWC")  # two in this process; python -m tests.stress runs all of them

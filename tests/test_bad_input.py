@@ -90,9 +90,9 @@ def test_an_out_folder_that_cannot_be_written_is_refused(capsys, cache, tmp_path
     [
         ("raise RuntimeError('boom')", "does not load: RuntimeError: boom"),
         ("x = 1", "registers no method"),
-        ("from methods.base import register\n@register('odd')\nclass Odd: ...", "not a subclass"),
+        ("from methods.contract import register\n@register('odd')\nclass Odd: ...", "not a subclass"),
         (
-            "from methods.base import Method, register\n@register('odd')\nclass Odd(Method):\n"
+            "from methods.contract import Method, register\n@register('odd')\nclass Odd(Method):\n"
             "    def __init__(self): ...",
             "method odd cannot be made: TypeError",
         ),

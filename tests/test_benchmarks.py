@@ -15,11 +15,11 @@ import pytest
 
 import benchmarks
 from benchmarks import moving_digits
-from benchmarks.cache import FrameCache
 from benchmarks.digit_videos import FAMILIES, VERBS, Look, clip_generator, draw_clip
+from benchmarks.frames.build import Wish, prepare
+from benchmarks.frames.cache import FrameCache
+from benchmarks.frames.decode import BadVideo, decode, frame_times
 from benchmarks.moving_digits import blocks
-from benchmarks.sweep import Wish, prepare
-from benchmarks.video import BadVideo, decode, frame_times
 
 TINY = {"actions": 20, "clips_per_class": 2}
 

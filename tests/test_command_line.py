@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.config import shared_settings
+from harness.config.schema import shared_settings
 from harness.run import main
 
 ROOT = Path(__file__).parent.parent
@@ -22,7 +22,7 @@ TINY = ["preset=smoke", "benchmark.clips_per_class=1", "compressor.steps=2", "cl
 # Methods of a user: one that fails, one that is killed, one that waits to be stopped.
 PLUGIN = """
 import os, signal, time
-from methods.base import Phase, register
+from methods.contract import Phase, register
 from methods.naive import Naive
 
 class Told(Naive):
@@ -167,7 +167,7 @@ def test_a_plugin_counts_by_its_bytes_and_only_for_its_own_methods(capsys, cache
     def ids(folder: str, name: str, method: str, comment: str = "") -> list[str]:
         file = tmp_path / folder / "f.py"
         file.parent.mkdir(exist_ok=True)
-        head = f"# {comment}\nfrom methods.base import register\nfrom methods.naive import Naive\n"
+        head = f"# {comment}\nfrom methods.contract import register\nfrom methods.naive import Naive\n"
         file.write_text(f"{head}@register('{name}')\nclass Mine(Naive): ...\n")
         return planned(capsys, cache, f"methods={method}", f"plugins={file}")
 
@@ -190,7 +190,7 @@ def test_plan_prints_steps_and_bytes_and_makes_nothing(capsys, tmp_path):
 
 
 def test_a_plan_cuts_long_lists_and_names_what_differs(capsys, cache):
-    from harness.plan import shortened
+    from harness.planning.plan import shortened
 
     words = ["methods=[er]", "compressor.reinit=never,each_task", "er.codec=raw,jpeg", "replicates=30", cache]
     assert main([*words, "plan=true"]) == 0
@@ -307,7 +307,7 @@ def test_ctrl_c_stops_the_runs_and_the_exit_code_says_so(capsys, cache, plugin, 
 
 
 def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp_path):
-    from harness.launch import taken
+    from harness.launching.launch import taken
 
     words = [*TINY, cache, "methods=naive", f"out={tmp_path}", "launcher=inline"]
     (run_id,) = planned(capsys, *words)
@@ -319,7 +319,7 @@ def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp
 
 
 def test_a_run_that_another_command_is_only_queueing_is_not_left_to_it(capsys, cache, tmp_path):
-    from harness.launch import taken
+    from harness.launching.launch import taken
 
     words = [*TINY, cache, "methods=naive", f"out={tmp_path}", "launcher=inline"]
     (run_id,) = planned(capsys, *words)

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from methods.base import Spec
-from methods.buffer import CodeRows
-from methods.code_size import code_bytes, code_grid, code_shape, compression_rate, index_bits
-from methods.codecs import CODECS
-from methods.compressor import Compressor
-from methods.quantiser import ProductQuantiser
-from methods.settings import CompressorSettings
+from methods.contract import Spec
+from methods.shared.buffer import CodeRows
+from methods.shared.code_size import code_bytes, code_grid, code_shape, compression_rate, index_bits
+from methods.shared.codecs import CODECS
+from methods.shared.compressor import Compressor
+from methods.shared.quantizer import ProductQuantiser
+from methods.shared.settings import CompressorSettings
 from tests import tiny
 
 CLIP = (8, 32, 32, 3)

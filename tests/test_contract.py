@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from harness import check
-from harness.train import run
-from methods.base import METHODS
+from harness.training.loop import run
+from methods.contract import METHODS
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent

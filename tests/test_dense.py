@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from benchmarks.stream import build_stream
-from harness.compose import request
-from harness.plan import print_plan
-from harness.train import run
+from harness.config.compose import request
+from harness.planning.plan import print_plan
+from harness.training.loop import run
 from tests.test_annotations import describe_ek, ek  # noqa: F401  a fixture
 from tests.test_real_streams import film, lay_out, load_ek, numbers, videos_of, write_video  # noqa: F401
 
 GREY = """
 import torch
-from methods.base import Method, register
+from methods.contract import Method, register
 
 @register("grey")
 class Grey(Method):

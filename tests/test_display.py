@@ -6,11 +6,11 @@ import re
 import pytest
 from rich.console import Console
 
+from harness.launching.progress import Display
 from harness.list import main as list_main
-from harness.progress import Display
 
 PLUGIN = """
-from methods.base import register
+from methods.contract import register
 from methods.naive import Naive
 
 @register("waits")

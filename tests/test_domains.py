@@ -7,8 +7,8 @@ import pytest
 
 from benchmarks import protocols
 from benchmarks.stream import build_stream
-from harness.compose import request
-from harness.train import run
+from harness.config.compose import request
+from harness.training.loop import run
 from results.load import load
 from results.predictions import prediction_metrics
 from tests.test_annotations import describe_ek, ek  # noqa: F401  a fixture
@@ -16,7 +16,7 @@ from tests.test_real_streams import film, lay_out, shared, videos_of  # noqa: F4
 
 DARK = """
 import torch
-from methods.base import Method, register
+from methods.contract import Method, register
 
 @register("constant")
 class Constant(Method):

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
-from harness import checkpoint, launch, lock
-from harness.record import write_json
+from harness.launching import launch
+from harness.launching.signals import Interrupted, Stop
 from harness.run import main
-from harness.stop import Interrupted, Stop
-from harness.train import run
+from harness.storage import checkpoint
+from harness.storage import lease as lock
+from harness.storage.record import write_json
+from harness.training.loop import run
 from slurm import status
 from slurm.jobs import runs
 from tests import killing, tiny
@@ -176,7 +178,7 @@ def test_a_state_that_does_not_fit_is_refused_in_one_line():
 
 def test_what_other_sources_saved_is_put_aside_unless_forced(capfd, monkeypatch):
     config, folder = half_way()
-    monkeypatch.setattr("harness.record.sources_hash", lambda: "f" * 64)
+    monkeypatch.setattr("harness.storage.record.sources_hash", lambda: "f" * 64)
     twin = tiny.new_folder() / "twin"
     subprocess.run(["cp", "-r", folder, twin], check=True)
     again = run(config, folder)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from harness.train import Run
+from harness.training.loop import Run
 from tests.tiny import config, done, new_folder
 
 

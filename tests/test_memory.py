@@ -5,11 +5,11 @@ import pytest
 import torch
 from scipy import stats
 
-from methods.base import METHODS, Batch, Spec
-from methods.buffer import Buffer, CodeRows, RawRows, pack, unpack
-from methods.codecs import CODECS, PayloadBuffer
+from methods.contract import METHODS, Batch, Spec
 from methods.cram import CRAM
 from methods.er import ER, ERSettings
+from methods.shared.buffer import Buffer, CodeRows, RawRows, pack, unpack
+from methods.shared.codecs import CODECS, PayloadBuffer
 from tests import tiny
 
 CLIP = (8, 32, 32, 3)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 import torch
 
-from harness.drift import probe
-from methods.compressor import Compressor
-from methods.quantiser import ProductQuantiser
-from methods.replay import replayed_part
-from methods.settings import ReplaySettings
+from harness.training.drift import probe
+from methods.shared.compressor import Compressor
+from methods.shared.quantizer import ProductQuantiser
+from methods.shared.replay import replayed_part
+from methods.shared.settings import ReplaySettings
 from tests import tiny
 
 CLIP = (8, 32, 32, 3)

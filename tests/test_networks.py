@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import nn
 
-from harness.compose import request
-from harness.train import run
-from methods.base import Batch, Spec, evaluating, find
-from methods.code_size import code_bytes, code_grid, compression_rate
-from methods.compressor import Compressor
-from methods.optimiser import Optimiser
-from methods.settings import ClassifierSettings, CompressorSettings, TrainingSettings, steps_of
+from harness.config.compose import request
+from harness.training.loop import run
+from methods.contract import Batch, Spec, evaluating, find
+from methods.shared.code_size import code_bytes, code_grid, compression_rate
+from methods.shared.compressor import Compressor
+from methods.shared.optimizer import Optimiser
+from methods.shared.settings import ClassifierSettings, CompressorSettings, TrainingSettings, steps_of
 from tests import tiny
 
 CLIP = (14, 224, 224, 3)

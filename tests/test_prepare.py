@@ -15,10 +15,11 @@ import psutil
 import pytest
 
 import benchmarks
-from benchmarks import guarded, prepare
-from benchmarks.cache import FrameCache
-from benchmarks.shards import write_shard
-from benchmarks.video import frame_times
+from benchmarks import prepare
+from benchmarks.frames import watched
+from benchmarks.frames.cache import FrameCache
+from benchmarks.frames.decode import frame_times
+from benchmarks.frames.shards import write_shard
 from tests.slurm_cluster import cluster, wait_until  # noqa: F401  a fixture
 from tests.test_annotations import ek  # noqa: F401  a fixture
 from tests.test_real_streams import RATE, film, lay_out, load_ek, numbers, videos_of  # noqa: F401
@@ -110,9 +111,9 @@ def test_a_decoder_that_hangs_is_cut_off_and_counted(ek, kitchen, tmp_path):  # 
 
 
 def test_a_process_that_does_not_begin_is_no_silent_decoder(monkeypatch):
-    monkeypatch.setattr(guarded, "START_SECONDS", 0.01)
+    monkeypatch.setattr(watched, "START_SECONDS", 0.01)
     with pytest.raises(OSError, match=r"nothing heard for .*; a script must do this under `if __name__"):
-        guarded.run(write_shard, [None], 1, 0.01, None, None, None)
+        watched.run(write_shard, [None], 1, 0.01, None, None, None)
 
 
 def test_a_decoder_that_crashes_is_replaced_and_counted(ek, kitchen, tmp_path):  # noqa: F811

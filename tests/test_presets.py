@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from harness import presets
-from harness.compose import request
+from harness.config import presets
+from harness.config.compose import request
 from harness.run import main
-from methods.base import METHODS
+from methods.contract import METHODS
 from results import report
 from results.arguments import value_of
 from results.load import load

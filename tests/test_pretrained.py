@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from harness import pretrain
-from harness.compose import request
+from harness.config.compose import request
 from harness.run import main
-from harness.train import run
+from harness.training.loop import run
 from tests import tiny
 from tests.test_annotations import kinetics_rows, write_rows
 

@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 import benchmarks
+from benchmarks.frames.decode import BadVideo, decode, end_time, fit, frame_times
 from benchmarks.stream import build_stream
-from benchmarks.video import BadVideo, decode, end_time, fit, frame_times
 from tests.test_annotations import describe_ek, ek  # noqa: F401  a fixture
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from harness.compose import request
+from harness.config.compose import request
 
 WORDS = ["benchmark=video_csv", "methods=[naive]", "benchmark.tasks=2", "benchmark.frames=8", "benchmark.size=32",
          "memory.budget=1MB"]  # fmt: skip

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.record import comparable, differences
 from harness.run import main
-from methods.base import METHODS
+from harness.storage.record import comparable, differences
+from methods.contract import METHODS
 from tests import tiny
 
 BUILT_IN = sorted(name for name, cls in METHODS.items() if not cls.opaque)
@@ -98,7 +98,7 @@ def test_pretraining_stands_before_the_stream_for_every_method(reference, tmp_pa
 def test_a_run_that_stores_its_pretraining_part_is_refused(tmp_path, capsys):
     file = tmp_path / "hoards.py"
     file.write_text("""
-from methods.base import Phase, register
+from methods.contract import Phase, register
 from methods.er import ER
 
 @register("hoards")

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import record, run_folders
+from harness import run_folders
 from harness.run import main
+from harness.storage import record
 from slurm import cancel, retry, status
 from slurm.folders import read_status, write_json
 from slurm.job import RunFolders
@@ -26,7 +27,7 @@ SMALL_JOB = ["launcher=slurm", "slurm.gpus=0", "slurm.cpus=1", "slurm.memory=0.5
 PLUGIN = """
 import os, signal, time
 import torch
-from methods.base import Phase, register
+from methods.contract import Phase, register
 from methods.naive import Naive
 
 class Other(Naive):
@@ -94,7 +95,7 @@ def test_plan_prints_the_scripts_and_submits_nothing(tmp_path, cache, capsys, mo
         "settings: {methods: [naive], slurm.memory: 2}\n"
         "runs: [{protocol: moving-digits-5}, {protocol: moving-digits-10, slurm.minutes: 99}]\n"
     )
-    monkeypatch.setattr("harness.presets.FOLDER", tmp_path)
+    monkeypatch.setattr("harness.config.presets.FOLDER", tmp_path)
     assert main(["preset=mine", "launcher=slurm", cache, "plan=true"]) == 0
     scripts = capsys.readouterr().out.split("sbatch, ")[1:]
     asked = [("--time=240\n", "moving-digits-5-v1-naive"), ("--time=99\n", "moving-digits-10-v1-naive")]

@@ -6,7 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from benchmarks.video import BadVideo, decode, frame_times
+from benchmarks.frames.decode import BadVideo, decode, frame_times
 
 
 def _write(path: Path, times: list[int], rate: int = 10) -> Path:

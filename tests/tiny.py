@@ -9,9 +9,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from harness.compose import request
-from harness.record import comparable, differences
-from harness.train import Run, run
+from harness.config.compose import request
+from harness.storage.record import comparable, differences
+from harness.training.loop import Run, run
 
 FOLDER = Path(tempfile.mkdtemp(prefix="tiny-runs-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

@@ -12,8 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from methods.base import Method, Phase, register
-from methods.buffer import Buffer, RawRows, clips_that_fit
+from methods.contract import Method, Phase, register
+from methods.shared.buffer import Buffer, RawRows, clips_that_fit
 
 
 def pooled(clips: torch.Tensor) -> torch.Tensor:

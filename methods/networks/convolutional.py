@@ -11,8 +11,8 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.code_size import code_grid
-from methods.settings import CompressorSettings
+from methods.shared.code_size import code_grid
+from methods.shared.settings import CompressorSettings
 
 N_BLOCKS = 2
 

@@ -5,8 +5,8 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.code_size import code_grid
-from methods.settings import CompressorSettings
+from methods.shared.code_size import code_grid
+from methods.shared.settings import CompressorSettings
 
 
 class Residual(nn.Module):

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 from torchvision.models.video import s3d
 from torchvision.models.video.s3d import TemporalSeparableConv
 
-from methods.compressor import to_float
 from methods.networks.head import Headed
+from methods.shared.compressor import to_float
 
 # torchvision's momentum of 0.001 leaves running statistics where they began in runs of a few thousand steps.
 NORM = partial(nn.BatchNorm3d, eps=1e-3, momentum=0.1)

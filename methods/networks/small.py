@@ -2,10 +2,10 @@
 
 from torch import Tensor, nn
 
-from methods.code_size import code_grid
-from methods.compressor import encoder, to_float
 from methods.networks.head import Headed
-from methods.settings import CompressorSettings
+from methods.shared.code_size import code_grid
+from methods.shared.compressor import encoder, to_float
+from methods.shared.settings import CompressorSettings
 
 GROUPS = 8  # of GroupNorm: batch statistics of single experiences would mislead BatchNorm
 

@@ -10,7 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from results import metrics
 from results.figures import NoData
-from results.figures.frames import collect, label_left, legend, means, names, panels, plain
+from results.figures.collect import collect, label_left, legend, means, names, panels, plain
 from results.load import Loaded, Run
 from results.pooling import Pooled
 from results.style import look

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from results.figures import NoData
-from results.figures.frames import cells, collect, means, names, panels, plain, wrapped
+from results.figures.collect import cells, collect, means, names, panels, plain, wrapped
 from results.load import Loaded, Run
 from results.pooling import Pooled, summarise
 from results.predictions import confusion as confusion_of

@@ -8,7 +8,7 @@ import pandas as pd
 
 from results import metrics
 from results.figures import NoData
-from results.figures.frames import cells, collect, label_left, legend, means, names, panels, plain, wrapped
+from results.figures.collect import cells, collect, label_left, legend, means, names, panels, plain, wrapped
 from results.load import Loaded, Run
 from results.pooling import Pooled, bytes_text
 from results.style import colour, look

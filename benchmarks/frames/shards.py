@@ -1,0 +1,201 @@
+"""The making of one shard of a frame cache: clips of a few videos, decoded in one sweep each, packed into one file."""
+
+import io
+import time
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from benchmarks.frames.decode import BadVideo, end_time, fit, frame_times, shown
+from benchmarks.frames.find import VideoFile
+
+CODECS = ("raw", "jpeg")
+JPEG_QUALITY = 90
+ENTRY = np.dtype([("row", "<i8"), ("shard", "<i4"), ("offset", "<i8"), ("bytes", "<i8"), ("crc32", "<u4")])
+# Seconds by which a video may end before its clip does without being called too short.
+SHORT = 0.5
+BEAT_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A row of the clip table: seconds of its video; stop inf means to the end."""
+
+    row: int
+    start: float
+    stop: float
+
+
+@dataclass(frozen=True)
+class ShardJob:
+    """A shard to be written to `path`; shape: stored frames, height, width of a clip.
+
+    A job that was cut off is taken up again with the video `first` at byte `offset`; of the videos in `single` each
+    clip is decoded for itself, but for those in `given_up` (row -> why).
+    """
+
+    path: Path
+    videos: tuple[tuple[VideoFile, tuple[Clip, ...]], ...]
+    shape: tuple[int, int, int]
+    codec: str
+    fit: str | None
+    first: int = 0
+    offset: int = 0
+    single: frozenset[int] = frozenset()
+    given_up: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass
+class Packed:
+    """What became of a video: (row, offset, bytes, crc32) of its clips; row -> why for bad and for too long ones."""
+
+    entries: list[tuple[int, int, int, int]] = field(default_factory=list)
+    bad: dict[int, str] = field(default_factory=dict)
+    short: dict[int, str] = field(default_factory=dict)
+    end: int = 0
+
+
+@dataclass(frozen=True)
+class Beat:
+    """A sign of life: finished clips of the video at hand, and the row of the clip that is tried alone."""
+
+    clips: int
+    alone: int | None = None
+
+
+def shard_name(number: int) -> str:
+    """The file of a shard."""
+    return f"shard-{number:04d}.bin"
+
+
+def write_shard(job: ShardJob) -> Iterator[Beat | Packed]:
+    """Decode and pack the clips of a job; yields a beat now and then and what became of each video."""
+    with open(job.path, "r+b" if job.first else "wb") as out:
+        out.truncate(job.offset)
+        out.seek(job.offset)
+        for number in range(job.first, len(job.videos)):
+            yield from _pack_video(out, job, number)
+
+
+def _pack_video(out: BinaryIO, job: ShardJob, number: int) -> Iterator[Beat | Packed]:
+    video, listed = job.videos[number]
+    packed = Packed(bad={clip.row: job.given_up[clip.row] for clip in listed if clip.row in job.given_up})
+    yield Beat(0)
+    clips = _within(video, [clip for clip in listed if clip.row not in packed.bad], packed)
+    if number not in job.single:
+        try:
+            yield from _write(out, packed, video, clips, job)
+        except (BadVideo, OSError):
+            # Damage spoils the clips that touch it; those before and after are tried alone.
+            yield from _one_by_one(out, packed, video, clips, job)
+    else:
+        yield from _one_by_one(out, packed, video, clips, job)
+    out.flush()
+    packed.end = out.tell()
+    yield packed
+
+
+def _one_by_one(out: BinaryIO, packed: Packed, video: VideoFile, clips: Sequence[Clip], job) -> Iterator[Beat]:
+    done = {entry[0] for entry in packed.entries}
+    for clip in clips:
+        if clip.row not in done:
+            yield Beat(len(packed.entries), alone=clip.row)
+            try:
+                yield from _write(out, packed, video, [clip], job, alone=clip.row)
+            except (BadVideo, OSError) as error:
+                packed.bad[clip.row] = str(error)
+
+
+def _write(out: BinaryIO, packed: Packed, video, clips: Sequence[Clip], job, alone=None) -> Iterator[Beat]:
+    beat = time.monotonic()
+    for clip, payload in _payloads(video, clips, job):
+        if payload is not None:
+            packed.entries.append((clip.row, out.tell(), len(payload), zlib.crc32(payload)))
+            out.write(payload)
+        if time.monotonic() - beat > BEAT_SECONDS:
+            beat = time.monotonic()
+            yield Beat(len(packed.entries), alone)
+
+
+def _within(video: VideoFile, clips: Sequence[Clip], packed: Packed) -> list[Clip]:
+    """The clips that lie in the video at least in part, open ends closed; the others become bad ones."""
+    if not clips:
+        return []
+    try:
+        end = end_time(video.path, video.rate)
+    except (BadVideo, OSError) as error:
+        packed.bad |= {clip.row: str(error) for clip in clips}
+        return []
+    inside = []
+    for clip in clips:
+        if end is None and np.isinf(clip.stop):
+            packed.bad[clip.row] = f"{video.path}: its header does not say how long it is: give start and stop"
+        elif end is not None and clip.start >= end:
+            packed.bad[clip.row] = f"{video.path}: ends at {end:.2f} s, the clip begins at {clip.start:.2f} s"
+        else:
+            inside.append(Clip(clip.row, clip.start, end if np.isinf(clip.stop) else clip.stop))
+            if end is not None and np.isfinite(clip.stop) and clip.stop > end + SHORT:
+                packed.short[clip.row] = f"{video.path}: ends at {end:.2f} s, the clip at {clip.stop:.2f} s"
+    return inside
+
+
+def _payloads(video: VideoFile, clips: Sequence[Clip], job: ShardJob) -> Iterator[tuple[Clip, bytes | None]]:
+    """The packed frames of each clip, as soon as its last frame is there: one sweep, little held in memory.
+
+    Between them comes (clip, None) for every other frame, so that a long clip is not silent.
+    """
+    if not clips:
+        return
+    n, height, width = job.shape
+    times = np.concatenate([frame_times(clip.start, clip.stop, n) for clip in clips])
+    order = np.argsort(times, kind="stable")
+    parts: list[list[bytes]] = [[] for _ in clips]
+    last: list[np.ndarray | None] = [None] * len(clips)
+    held = packed = None
+    for place, frame in zip(order.tolist(), shown(video.path, times[order], video.rate), strict=True):
+        if frame is not held:
+            if job.fit is None and frame.shape[:2] != (height, width):
+                size = f"frames of {frame.shape[:2]} where {(height, width)} are wanted (height, width)"
+                raise BadVideo(f"{video.path}: {size}")
+            pixels = frame if job.fit is None else fit(frame, height, width, job.fit)
+            held, packed = frame, _pack(pixels, job.codec)
+        which = place // n
+        # The frames of a clip come in their order; one shown again takes no more room, where frames have lengths.
+        parts[which].append(b"" if last[which] is frame and job.codec == "jpeg" else packed)
+        last[which] = frame
+        if len(parts[which]) == n:
+            yield clips[which], _join(parts[which], job.codec)
+            parts[which], last[which] = [], None
+        else:
+            yield clips[which], None
+
+
+def _pack(pixels: np.ndarray, codec: str) -> bytes:
+    if codec == "raw":
+        return np.ascontiguousarray(pixels).tobytes()
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(buffer, "JPEG", quality=JPEG_QUALITY)
+    return buffer.getvalue()
+
+
+def _join(parts: Sequence[bytes], codec: str) -> bytes:
+    """The frames one after the other; JPEG files after a list of their lengths (uint32 each, 0: the one before)."""
+    head = b"" if codec == "raw" else np.array([len(part) for part in parts], "<u4").tobytes()
+    return head + b"".join(parts)
+
+
+def from_jpeg(payload: np.ndarray, n: int, chosen: Sequence[int]) -> np.ndarray:
+    """The `chosen` of the n frames of a packed clip: uint8 [T, H, W, 3]."""
+    lengths = payload[: 4 * n].view("<u4")
+    ends = 4 * n + np.cumsum(lengths, dtype=np.int64)
+    own = np.maximum.accumulate(np.where(lengths > 0, np.arange(n), 0))[chosen]
+    frames: dict[int, np.ndarray] = {}
+    for k in own.tolist():
+        if k not in frames:
+            frames[k] = np.asarray(Image.open(io.BytesIO(payload[ends[k] - lengths[k] : ends[k]].tobytes())))
+    return np.stack([frames[k] for k in own.tolist()])

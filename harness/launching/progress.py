@@ -1,0 +1,113 @@
+"""What the screen shows while runs go on: a bar a run on a terminal, plain lines elsewhere (always on stderr)."""
+
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+LINE_SECONDS = 20  # between two plain lines of one run
+
+
+@dataclass
+class Clock:
+    """Where one run is, and how long its experiences took."""
+
+    started: float = field(default_factory=time.monotonic)
+    experience: int | None = None
+    entered: float = 0.0
+    durations: list[float] = field(default_factory=list)
+
+    def move(self, experience: int) -> bool:
+        """Note the experience the run is in; True if it has just left another one."""
+        now, before = time.monotonic(), self.experience
+        if experience != before:
+            if before is not None:
+                self.durations.append(now - self.entered)
+            self.experience, self.entered = experience, now
+        return before not in (None, experience)
+
+    def left(self, n_experiences: int) -> float | None:
+        """Seconds to go, from the mean of the experiences so far; None in the first one."""
+        if not self.durations:
+            return None
+        mean = sum(self.durations) / len(self.durations)
+        return max((n_experiences - self.experience) * mean - (time.monotonic() - self.entered), 0.0)
+
+    def share(self, n_experiences: int) -> float:
+        """Share of the run that is done, 0 to 1."""
+        inside = 0.0
+        if self.durations:
+            mean = sum(self.durations) / len(self.durations)
+            inside = min((time.monotonic() - self.entered) / max(mean, 1e-9), 0.99)
+        return (max(self.experience or 0, 0) + inside) / n_experiences
+
+
+class Display:
+    """Shows several runs at once; a context manager. `update` takes the position that harness.training.loop reports."""
+
+    def __init__(self, names: dict[str, str], console: Console | None = None):
+        self.names, self.console = names, console or Console(stderr=True, highlight=False)
+        self.clocks: dict[str, Clock] = {}
+        self.lines: dict[str, float] = {}  # when a run last got a plain line
+        self.tasks: dict[str, Any] = {}
+        self.over = 0
+        columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[where]}"))
+        self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+
+    def __enter__(self) -> "Display":
+        self.bars.start()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.bars.stop()
+
+    def start(self, run_id: str) -> None:
+        """A run begins."""
+        self.clocks[run_id], self.lines[run_id] = Clock(), time.monotonic()
+        if self.console.is_terminal:
+            self.tasks[run_id] = self.bars.add_task(self.names[run_id], total=1.0, where="starts")
+
+    def update(self, run_id: str, position: dict[str, Any]) -> None:
+        """A run is at a position: experience, n_experiences, phase, step, steps, loss."""
+        clock, n = self.clocks[run_id], position["n_experiences"]
+        left_one = clock.move(position["experience"])
+        where = described(position, clock.left(n))
+        if self.console.is_terminal:
+            self.bars.update(self.tasks[run_id], completed=clock.share(n), where=where)
+        elif left_one or time.monotonic() - self.lines[run_id] >= LINE_SECONDS:
+            self.lines[run_id] = time.monotonic()
+            self._line(f"{self.names[run_id]}: {where}")
+
+    def finish(self, run_id: str, state: str, reason: str | None) -> None:
+        """A run is over."""
+        self.over += 1
+        if run_id in self.tasks:
+            self.bars.remove_task(self.tasks.pop(run_id))
+        took = duration(time.monotonic() - self.clocks[run_id].started)
+        why = f": {reason}" if reason else ""
+        self._line(f"{self.names[run_id]}: {state} after {took}{why} ({self.over} of {len(self.names)} runs)")
+
+    def _line(self, text: str) -> None:
+        self.console.print(text, markup=False, soft_wrap=True)
+
+
+def described(position: dict[str, Any], left: float | None) -> str:
+    """A position in words: task, phase, step, loss, time to go."""
+    number, loss = position["experience"], position["loss"]
+    task = "pre-training" if number < 0 else f"task {number + 1}/{position['n_experiences']}"
+    parts = [task, f"{position['phase']} {position['step']}/{position['steps']}"]
+    parts += [] if loss is None else [f"loss {loss:.3g}"]
+    parts += [] if left is None else [f"{duration(left)} to go"]
+    return "  ".join(parts)
+
+
+def duration(seconds: float) -> str:
+    """Seconds as 7s, 2:05 or 1:02:05."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    minutes, rest = divmod(whole, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

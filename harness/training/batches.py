@@ -1,0 +1,231 @@
+"""What a method sees of the data: the clips of its experience as a source, in an order that any resume repeats."""
+
+import copy
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from benchmarks.randomness import generator
+from methods.contract import Batch, Phase, Source
+
+SHIFT = 2  # pixels by which an augmented view may be moved
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What training views of recorded clips are drawn from: stored times of a frame, a margin for crops, mirroring."""
+
+    candidates: int
+    margin: int
+    mirrored: np.ndarray | None  # bool by row of the clip table
+
+    @classmethod
+    def of(cls, benchmark: Any) -> "Augmentation | None":
+        """That of a benchmark; None where it stores and allows nothing but the clips themselves."""
+        candidates, margin = getattr(benchmark.reader, "candidates", 1), getattr(benchmark.reader, "margin", 0)
+        plain = candidates == 1 and margin == 0 and benchmark.mirrored is None
+        return None if plain else cls(candidates, margin, benchmark.mirrored)
+
+    def read(self, reader: Any, rows: np.ndarray, drawn: list[np.random.Generator | None], device: str) -> torch.Tensor:
+        """A view of each row on the device: uint8 [B,T,H,W,3]; None in `drawn` stands for the clip as it is."""
+        n = reader.shape[0]
+        choice = np.full((len(rows), n), self.candidates // 2)
+        corner = np.full((len(rows), 2), self.margin // 2)
+        flip = np.zeros(len(rows), bool)
+        for b, rng in enumerate(drawn):
+            if rng is not None:
+                choice[b], corner[b] = rng.integers(0, self.candidates, n), rng.integers(0, self.margin + 1, 2)
+                flip[b] = self.mirrored is not None and self.mirrored[rows[b]] and rng.random() < 0.5
+        clips = torch.from_numpy(reader.read(rows, choice, corner)).to(device)
+        if flip.any():
+            places = torch.from_numpy(np.flatnonzero(flip)).to(device)
+            clips[places] = clips[places].flip(3)
+        return clips
+
+
+class ClipSource:
+    """Clips of some rows of the clip table, decoded when asked for; no row can be resolved to a file from here."""
+
+    def __init__(
+        self, reader: Any, rows: np.ndarray, targets: np.ndarray, labels: dict[str, np.ndarray], device: str,
+        augmentation: Augmentation | None = None,
+    ):  # fmt: skip
+        self.reader, self.rows, self.targets, self.labels, self.device = reader, rows, targets, labels, device
+        self.augmentation = augmentation
+        self.key: tuple[int | str, ...] = ()  # of the augmentation: seed, experience, phase
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, index: np.ndarray, view: np.ndarray | None = None) -> Batch:
+        """Clips by position; `view` [B,V] gives V views a clip, number 0 of each V as it is, the others augmented.
+
+        `view` [B] gives one view a clip, number 0 as it is. RuntimeError once the experience is over.
+        """
+        if self.reader is None:
+            raise RuntimeError(f"{self.over}: only a buffer keeps any of its clips")
+        clips = self._plain(index, view) if self.augmentation is None else self._augmented(index, view)
+        return Batch(
+            target=torch.from_numpy(self.targets[index]).to(self.device),
+            sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
+            clips=clips,
+            labels={name: torch.from_numpy(values[self.rows[index]]) for name, values in self.labels.items()},
+        )
+
+    def close(self, over: str) -> None:
+        """No clip can be had from here any more; `over` says why."""
+        self.reader, self.over = None, over
+
+    def _plain(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
+        clips = self.reader.read(self.rows[index])
+        if view is not None and view.ndim == 2:
+            clips = np.stack([self._views(clips[b], self.rows[index[b]], view[b]) for b in range(len(index))])
+        elif view is not None and view.any():
+            shown = [self._shifted(clips[b], int(self.rows[index[b]]), int(v)) if v else clips[b]
+                     for b, v in enumerate(view)]  # fmt: skip
+            clips = np.stack(shown)
+        return torch.from_numpy(clips).to(self.device)
+
+    def _augmented(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
+        view = np.zeros(len(index), np.int64) if view is None else view
+        n_views = 1 if view.ndim == 1 else view.shape[1]
+        rows = np.repeat(self.rows[index], n_views)
+        as_it_is = view == 0 if view.ndim == 1 else view % n_views == 0
+        drawn = [None if plain else generator("view", *self.key, int(row), int(v))
+                 for row, v, plain in zip(rows, view.reshape(-1), as_it_is.reshape(-1), strict=True)]  # fmt: skip
+        clips = self.augmentation.read(self.reader, rows, drawn, self.device)
+        return clips.reshape(*view.shape, *clips.shape[1:])
+
+    def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
+        return np.stack([clip if v % len(views) == 0 else self._shifted(clip, int(row), int(v)) for v in views])
+
+    def _shifted(self, clip: np.ndarray, row: int, view: int) -> np.ndarray:
+        dy, dx = generator("view", *self.key, row, view).integers(0, 2 * SHIFT + 1, 2)
+        padded = np.pad(clip, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT), (0, 0)), mode="edge")
+        return padded[:, dy : dy + clip.shape[1], dx : dx + clip.shape[2]]
+
+
+class CurrentExperience:
+    """An experience as a method sees it; its clips are gone once it is over."""
+
+    def __init__(self, experience: Any, n_experiences: int, clips: ClipSource, opens_run: bool, n_merged: int = 1):
+        self.current_experience: int = experience.current_experience
+        self.classes_in_this_experience: tuple[int, ...] = experience.classes_in_this_experience
+        self.classes_seen_so_far: tuple[int, ...] = experience.classes_seen_so_far
+        self.is_pretraining: bool = experience.is_pretraining
+        self.n_experiences = n_experiences
+        self.n_merged = n_merged  # experiences given as one to a joint method
+        self.opens_run = opens_run  # the very first data the method gets
+        self.own_ids: set[int] = set(clips.rows.tolist())  # sample ids of its clips
+        self._clips: ClipSource | None = clips
+
+    @property
+    def is_first(self) -> bool:
+        """Nothing of the stream came before."""
+        return self.current_experience <= 0 or self.n_merged > 1
+
+    @property
+    def is_last(self) -> bool:
+        return self.current_experience == self.n_experiences - 1
+
+    @property
+    def clips(self) -> ClipSource:
+        if self._clips is None:
+            raise RuntimeError(f"experience {self.current_experience} is over: only a buffer keeps any of its clips")
+        return self._clips
+
+    def close(self) -> None:
+        """Its clips are gone, also for those who kept the source itself."""
+        if self._clips is not None:
+            self._clips.close(f"experience {self.current_experience} is over")
+        self._clips = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which samples each step of a phase gets: step k is a function of the key, so a resume starts anywhere."""
+
+    phase: Phase
+    length: int  # of the source
+    key: tuple[int | str, ...]
+    augmented: bool = False  # each epoch shows other views of the clips, where the phase shuffles and asks for none
+
+    def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
+        """Index and view of one epoch, in order."""
+        rng = generator("order", *self.key, number)
+        if self.phase.sampler is not None:
+            index, view = self.phase.sampler(number, rng)
+            return np.asarray(index), np.asarray(view)
+        index = rng.permutation(self.length) if self.phase.shuffle else np.arange(self.length)
+        return index, np.full(self.length, number + 1 if self.augmented and self.phase.shuffle else 0)
+
+    @property
+    def epoch_length(self) -> int:
+        return len(self.epoch(0)[0])
+
+    def n_steps(self, scale: int = 1) -> int:
+        if self.phase.steps is not None:
+            return self.phase.steps * scale
+        return (self.phase.epochs or 1) * -(-self.epoch_length // self.phase.batch)
+
+    def batches(self, first: int, last: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Index [B] and view [B] or [B,V] of steps first..last-1; with `epochs` ends may be short."""
+        size, length = self.phase.batch, self.epoch_length
+        known: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        for step in range(first, last):
+            if self.phase.steps is not None:
+                places = np.arange(step * size, (step + 1) * size)
+            else:
+                per_epoch = -(-length // size)
+                start = (step // per_epoch) * length + (step % per_epoch) * size
+                places = np.arange(start, min(start + size, (step // per_epoch + 1) * length))
+            epochs = places // length
+            known = {e: known.get(e) or self.epoch(int(e)) for e in np.unique(epochs)}
+            index = np.array([known[e][0][p % length] for e, p in zip(epochs, places, strict=True)])
+            view = np.array([known[e][1][p % length] for e, p in zip(epochs, places, strict=True)])
+            if self.phase.views > 1 and view.ndim == 1:
+                first_view = epochs if self.phase.sampler is None else view  # number 0 of each V is as it is
+                view = (first_view * self.phase.views)[:, None] + np.arange(self.phase.views)
+            yield index, view
+
+
+class _Taken(torch.utils.data.Dataset):
+    """A source and its plan as a dataset of whole batches, for loader workers."""
+
+    def __init__(self, source: Source, plan: list[tuple[np.ndarray, np.ndarray]]):
+        self.source, self.plan = source, plan
+
+    def __len__(self) -> int:
+        return len(self.plan)
+
+    def __getitem__(self, step: int) -> Batch:
+        return self.source.take(*self.plan[step])
+
+
+def batches(source: Source, plan: Plan, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
+    """The batches of steps first..last-1; `workers` > 0 decodes clips ahead in processes, with the same result."""
+    if isinstance(source, ClipSource):
+        source.key = plan.key
+        if workers:
+            yield from _ahead(source, list(plan.batches(first, last)), workers)
+            return
+    for index, view in plan.batches(first, last):
+        yield source.take(index, view)
+
+
+def _ahead(source: ClipSource, plan: list[tuple[np.ndarray, np.ndarray]], workers: int) -> Iterator[Batch]:
+    """Batches that loader workers make on the CPU; they are moved to the source's device here."""
+    on_cpu = copy.copy(source)
+    on_cpu.device = "cpu"
+    # Linux: forked, as is PyTorch's default, which a run in a process of a fork server would not have. A generator of
+    # its own: the loader would draw from the global one.
+    start = "fork" if sys.platform == "linux" else None
+    loader = DataLoader(_Taken(on_cpu, plan), batch_size=None, num_workers=workers, generator=torch.Generator(),
+                        multiprocessing_context=start)  # fmt: skip
+    for batch in loader:
+        yield replace(batch, target=batch.target.to(source.device), clips=batch.clips.to(source.device))

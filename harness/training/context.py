@@ -1,0 +1,118 @@
+"""What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
+
+import hashlib
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import benchmarks
+import methods  # noqa: F401  registers the built-in methods
+from benchmarks import protocols
+from benchmarks.stream import Experience, build_stream
+from harness.config.schema import run_id
+from harness.storage.record import ROOT, sources_hash
+from harness.training.batches import Augmentation, ClipSource
+from methods.contract import Method, Spec, find, load_plugins
+from methods.shared import pretrained
+from methods.shared.settings import ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
+
+
+def plugin_file(plugin: dict[str, str]) -> str:
+    """The file of a plug-in: the copy beside the sources if they are a snapshot, else the user's own.
+
+    ValueError if it is not the one that the run was asked for with.
+    """
+    if not re.fullmatch(r"[0-9a-f]{64}", plugin["sha256"]):
+        raise ValueError(f"plugins: sha256 of '{plugin['path']}' is no sha256; ask for the run again")
+    copy = ROOT / "plugins" / f"{plugin['sha256']}.py"
+    path = copy if copy.exists() else Path(plugin["path"])
+    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != plugin["sha256"]:
+        raise ValueError(f"plugins: '{path}' was changed since the run was asked for; ask for it again")
+    return str(path)
+
+
+class Context:
+    """Resolved from a run's config. With `described`, its benchmark without frames, nothing is decoded: for a plan."""
+
+    def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
+        self.config = config
+        load_plugins([plugin_file(plugin) for plugin in config["plugins"]])
+        self.cls = find(config["method"]["name"])
+        self.device = _device(config["execution"]["device"])
+        options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
+        self.benchmark = described or benchmarks.load(options["name"], options, cache)
+        self.table, self.reader = self.benchmark.table, self.benchmark.reader
+        compressor = CompressorSettings(**config["compressor"])
+        self.stream = build_stream(
+            self.table, config["label"], options["tasks"], config["order_seed"], config["setting"],
+            given=bool(compressor.load),
+        )  # fmt: skip
+        self.spec = Spec(
+            clip_shape=(self.benchmark.frames, self.benchmark.height, self.benchmark.width, 3),
+            n_classes=self.stream.n_classes,
+            n_pretraining_classes=len(self.stream.pretraining_classes),
+            device=self.device,
+            budget=config["memory"]["budget"],
+            count=config["memory"]["count"],
+            compressor=compressor,
+            classifier=ClassifierSettings(**config["classifier"]),
+            replay=ReplaySettings(**config["replay"]),
+            training=TrainingSettings(**config.get("training", {})),
+            weights=_weights(config, compressor),
+        )
+        self._labels = {name: np.unique(self.table.frame[name], return_inverse=True)[1] for name in self.table.labels}
+
+    def method(self) -> Method:
+        """A fresh method; its weights come from torch's global generator, its draws from its own."""
+        generator = torch.Generator().manual_seed(self.config["seed"] + 1)
+        settings = self.cls.Settings(**self.config["method"]["settings"])
+        return self.cls(self.spec, settings, generator)
+
+    def items(self) -> tuple[Experience, ...]:
+        """What accuracy is measured on."""
+        return self.stream.test_stream if self.config["evaluate"] == "test" else self.stream.valid_stream
+
+    def clips(self, experience: Experience) -> ClipSource:
+        augmentation = Augmentation.of(self.benchmark)
+        return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device, augmentation)
+
+    def fields(self) -> dict[str, Any]:
+        """What the record says of the run itself."""
+        config, names = self.config, self.stream.classes
+        rule = protocols.PROTOCOLS.get(config["protocol"])
+        primary = rule.primary if rule else "final_accuracy"
+        digest = rule.hash(self.table.hash) if rule else self.table.hash[:12]
+        return {
+            "schema": "1",
+            "run_id": run_id(config, self.table.hash),
+            "protocol": {"id": config["protocol"], "hash": digest, "primary": primary},
+            "benchmark": config["benchmark"]["name"],
+            **{key: config[key] for key in ("label", "setting", "profile", "evaluate", "method", "seed", "order_seed")},
+            "bound": self.cls.bound,
+            "opaque": self.cls.opaque,
+            "class_order": [[names[c] for c in task] for task in self.stream.class_order],
+            **({"domains": [list(part) for part in self.stream.domain_order]} if self.stream.domain_order else {}),
+            "config": config,
+            "clip_table_hash": self.table.hash,
+            "sources": sources_hash(),
+        }
+
+
+def _weights(config: dict[str, Any], settings: CompressorSettings) -> dict[str, torch.Tensor] | None:
+    """Of the compressor that `compressor.load` names; ValueError if its file is another one by now."""
+    if not settings.load:
+        return None
+    path = Path(config["execution"]["paths"]["compressor"])
+    if pretrained.sha256(path) != settings.load:
+        raise ValueError(f"compressor.load: '{path}' was changed since the run was asked for; ask for it again")
+    return pretrained.load(path, settings)
+
+
+def _device(wanted: str) -> str:
+    """auto: the GPU where torch sees one. ValueError for cuda where it does not."""
+    if wanted == "cuda" and not torch.cuda.is_available():
+        raise ValueError("device=cuda, but torch sees no CUDA device here (device=auto takes one where there is one)")
+    return ("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else wanted

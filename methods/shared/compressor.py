@@ -1,0 +1,77 @@
+"""The VQ-VAE that turns clips into small codes: encoder phi, codebook C, decoder psi (networks: methods/networks).
+
+Rate: frames*height*width*3 raw bytes against grid * n_codebooks * ceil(log2 entries) / 8 code bytes.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from methods.networks import convolutional, patch
+from methods.shared.quantizer import ProductQuantiser
+from methods.shared.settings import CompressorSettings
+
+NETWORKS = {"patch": patch, "convolutional": convolutional}  # each with Encoder and Decoder
+
+
+def encoder(clip_shape: tuple[int, ...], settings: CompressorSettings) -> nn.Module:
+    """Clips [B,T,H,W,3] in 0..1 -> latents [B,T',H',W',dim], by the network that the settings name."""
+    return NETWORKS[settings.network].Encoder(clip_shape, settings)
+
+
+class Snapshot(nn.Module):
+    """A frozen copy of decoder and codebook: what decodes codes of the task before (design: both, or it is wrong)."""
+
+    carried = True  # counted as memory, not as the live model
+
+    def __init__(self, decoder: nn.Module, codebook: Tensor):
+        super().__init__()
+        self.decoder = copy.deepcopy(decoder).requires_grad_(False).eval()
+        self.register_buffer("codebook", codebook.clone())
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes -> clips float [B,T,H,W,3], clamped to 0..1."""
+        return self.decoder(ProductQuantiser.look_up(self.codebook, codes)).clamp(0, 1)
+
+
+class Compressor(nn.Module):
+    """Encoder, product quantiser and decoder, trained together (VQ-VAE, van den Oord et al. 2017; EMA codebook)."""
+
+    def __init__(self, clip_shape: tuple[int, ...], settings: CompressorSettings):
+        super().__init__()
+        self.settings = settings
+        self.encoder = encoder(clip_shape, settings)
+        self.quantiser = ProductQuantiser(settings)
+        self.decoder = NETWORKS[settings.network].Decoder(clip_shape, settings)
+
+    def loss(self, clips: Tensor, generator: torch.Generator, replace: bool) -> Tensor:
+        """Reconstruction + commitment on float clips in 0..1; moves the codebook by one EMA step."""
+        latents = self.encoder(clips)
+        vectors, commitment = self.quantiser.learn(latents, generator, replace)
+        reconstruction = F.mse_loss(self.decoder(vectors), clips)
+        return self.settings.reconstruction * reconstruction + self.settings.commitment * commitment
+
+    @torch.no_grad()
+    def encode(self, clips: Tensor) -> Tensor:
+        """Clips, uint8 or float in 0..1 [B,T,H,W,3] -> codes int64 [B,T',H',W',n_codebooks]."""
+        return self.quantiser.nearest(self.encoder(to_float(clips)))
+
+    @torch.no_grad()
+    def decode(self, codes: Tensor) -> Tensor:
+        """Codes -> clips float [B,T,H,W,3], clamped to 0..1."""
+        return self.decoder(self.embed(codes)).clamp(0, 1)
+
+    def embed(self, codes: Tensor) -> Tensor:
+        """Codes -> codebook vectors [B,T',H',W',dim], what the classifier sees."""
+        return ProductQuantiser.look_up(self.quantiser.codebook, codes)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(self.decoder, self.quantiser.codebook)
+
+
+def to_float(clips: Tensor) -> Tensor:
+    """Clips uint8 -> float in 0..1; floats pass."""
+    return clips.float() / 255 if clips.dtype == torch.uint8 else clips

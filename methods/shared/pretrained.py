@@ -1,0 +1,56 @@
+"""Compressors saved by themselves (`python -m harness.pretrain`) and loaded by other runs (`compressor.load=FILE`)."""
+
+import hashlib
+import io
+import os
+from dataclasses import asdict
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from methods.shared.compressor import Compressor
+from methods.shared.settings import CompressorSettings
+
+FORMAT = "video-cl-harness compressor 1"
+FITTING = ("network", "patch", "width", "n_codebooks", "entries", "dim")  # settings that shape the weights
+
+
+def save(path: Path, compressor: Compressor, settings: CompressorSettings, made_from: dict[str, str]) -> None:
+    """Weights and codebook with the settings that shape them; `made_from` says of which data. Beside, then replaced."""
+    weights = {name: value.cpu() for name, value in compressor.state_dict().items()}
+    shape = {name: asdict(settings)[name] for name in FITTING}
+    content = io.BytesIO()  # into a file torch would write the file's name as well: other bytes, other run ids
+    torch.save({"format": FORMAT, "settings": shape, "made_from": made_from, "weights": weights}, content)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}")
+    temporary.write_bytes(content.getvalue())
+    os.replace(temporary, path)
+
+
+def sha256(path: Path) -> str:
+    """Of the file's bytes; ValueError where there is none."""
+    if not path.is_file():
+        raise ValueError(f"compressor.load: no file '{path}'")
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def load(path: Path, settings: CompressorSettings) -> dict[str, Tensor]:
+    """The saved weights; runs no code of the file. ValueError for another kind of file or weights of other shapes."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        shape, weights = dict(content["settings"]), dict(content["weights"])
+        known = content["format"] == FORMAT
+    except Exception as error:  # whatever a damaged or foreign file makes torch raise
+        raise ValueError(f"compressor.load: '{path}' is no compressor of harness.pretrain ({_why(error)})") from error
+    if not known:
+        raise ValueError(f"compressor.load: '{path}' is of another version ({content['format']})")
+    wanted = {name: asdict(settings)[name] for name in FITTING}
+    other = [f"compressor.{name} is {shape.get(name)} there and {value} here" for name, value in wanted.items()
+             if shape.get(name) != value]  # fmt: skip
+    if other:
+        raise ValueError(f"compressor.load: '{path}' has weights of other shapes: {'; '.join(other)}")
+    return weights
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
