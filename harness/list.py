@@ -71,9 +71,9 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
         return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget} "
                       f"setting=scratch{'|pretrained' if p.pretrains else ''}"
                 for name, p in PROTOCOLS.items()}  # fmt: skip
-    from harness.config.schema import schema as config
+    from harness.config import schema
 
-    found = config.yaml_descriptions(kind[:-1])
+    found = schema.yaml_descriptions(kind[:-1])
     return {name: text for name, text in found.items() if name != "none"}
 
 

@@ -1,0 +1,102 @@
+"""The folder of a run and its state: one reader for launchers, Slurm and tables."""
+
+import json
+import os
+import re
+import time
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from harness.common.files import read_json, write_json
+
+RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+LAST_BYTES = b"}\n"  # of a JSON file that is written to its end
+STALE_SECONDS = 300.0  # without a heartbeat for so long, a run that says it is running is taken for dead
+OVER = ("done", "failed")
+
+
+@dataclass
+class Status:
+    """What status.json says; times are seconds since 1970."""
+
+    state: str = "queued"  # queued, running, preempted, failed or done
+    heartbeat: float = 0.0
+    position: dict[str, Any] | None = None
+    reason: str | None = None
+    pid: int | None = None
+    host: str | None = None
+    started: float | None = None
+    restarts: int = 0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether it says that it is running but gave no sign of life for a while."""
+        return self.state == "running" and time.time() - self.heartbeat > STALE_SECONDS
+
+
+class RunFolder:
+    """The files of one run below an out folder."""
+
+    def __init__(self, path: Path):
+        self.path = Path(path)
+        self.run_id = self.path.name
+        self.config_file, self.status_file = self.path / "config.json", self.path / "status.json"
+        self.record_file, self.log_file = self.path / "record.json", self.path / "log.txt"
+        self.checkpoints = self.path / "checkpoint"
+
+    def config(self) -> dict[str, Any]:
+        """The run's config; empty where there is none that can be read."""
+        return read_json(self.config_file)
+
+    def record(self) -> dict[str, Any]:
+        """The run's record; empty where there is none that can be read. It is not checked against the schema."""
+        return read_json(self.record_file)
+
+    def status(self) -> Status:
+        """What status.json says; that of a queued run where nothing can be read."""
+        said = read_json(self.status_file)
+        known = {entry.name for entry in fields(Status)}
+        return Status(**{"heartbeat": time.time(), **{key: value for key, value in said.items() if key in known}})
+
+    def write_status(self, **changes: Any) -> Status:
+        """Change fields of status.json and set its heartbeat; other fields in the file are kept."""
+        old = read_json(self.status_file)
+        status = asdict(self.status()) | {"heartbeat": time.time()} | changes
+        write_json(self.status_file, old | status)
+        return self.status()
+
+    def is_done(self) -> bool:
+        """Whether the record is there to its last byte."""
+        try:
+            with open(self.record_file, "rb") as file:
+                file.seek(-len(LAST_BYTES), os.SEEK_END)
+                return file.read() == LAST_BYTES
+        except OSError:
+            return False
+
+    def state(self) -> str:
+        """The state by the run's own files: queued, running, preempted, failed or done."""
+        return "done" if self.is_done() else self.status().state
+
+    def mark(self, state: str, reason: str | None) -> None:
+        """Change state and reason, and leave the heartbeat as it is."""
+        write_json(self.status_file, read_json(self.status_file) | {"state": state, "reason": reason})
+
+
+def is_run_id(name: object) -> bool:
+    """Whether a name can be a run id; no path leads out of the out folder by such a name."""
+    return isinstance(name, str) and RUN_ID.fullmatch(name) is not None
+
+
+def sweeps(out: Path) -> list[dict[str, Any]]:
+    """What the files of OUT/sweeps say, oldest first; files that cannot be read are left out."""
+    found = []
+    for file in sorted((out / "sweeps").glob("*.json")):
+        try:
+            content = json.loads(file.read_text())
+        except (OSError, ValueError):
+            continue
+        if isinstance(content, dict):
+            found.append(content)
+    return sorted(found, key=lambda sweep: str(sweep.get("created", "")))

@@ -1,0 +1,88 @@
+"""A user's files that register entries: loaded by path, known by their bytes, replaced when they are edited."""
+
+import hashlib
+import importlib.util
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.common.files import sha256
+from harness.common.registry import REGISTRIES, plugin_of
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """One file, its SHA-256, what it registered by kind, and the files of its folder that it imports."""
+
+    path: Path
+    sha256: str
+    registered: dict[str, list[str]]
+    imports: tuple[Path, ...] = ()
+
+    def files(self) -> list[dict[str, str]]:
+        """Path and SHA-256 of the file and of what it imports from its folder, as a run's config records them."""
+        return [{"path": str(path), "sha256": sha256(path)} for path in (self.path, *self.imports)]
+
+
+LOADED: dict[Path, Plugin] = {}
+
+
+def load(paths: Sequence[str]) -> list[Plugin]:
+    """Load plug-in files; a file whose bytes are as before is not loaded again.
+
+    Raises:
+        ValueError: a path is no file, a file does not load, or it registers nothing; the line names the file.
+    """
+    return [_load_one(given) for given in paths]
+
+
+def _load_one(given: str) -> Plugin:
+    path = Path(given).expanduser().resolve()
+    if not path.is_file():
+        what = "is a folder; name the Python file in it" if path.is_dir() else "is no file"
+        raise ValueError(f"plugins: '{given}' {what}")
+    digest = sha256(path)
+    old = LOADED.get(path)
+    if old is not None and old.sha256 == digest and _still_there(old):
+        return old
+    for imported in old.imports if old else ():  # an edited helper file is read again
+        for name in [name for name, module in sys.modules.items() if getattr(module, "__file__", "") == str(imported)]:
+            del sys.modules[name]
+    registered, imports = _execute(given, path)
+    if not registered:
+        kinds = ", ".join(REGISTRIES)
+        raise ValueError(f"plugins: '{given}' registers nothing (a plug-in registers one or more of: {kinds})")
+    LOADED[path] = Plugin(path, digest, registered, imports)
+    return LOADED[path]
+
+
+def _still_there(plugin: Plugin) -> bool:
+    names = [(kind, name) for kind, listed in plugin.registered.items() for name in listed]
+    files = LOADED[plugin.path].imports
+    return all(name in REGISTRIES[kind] for kind, name in names) and all(file.is_file() for file in files)
+
+
+def _execute(given: str, path: Path) -> tuple[dict[str, list[str]], tuple[Path, ...]]:
+    """Run the file as a module of its own; returns what it registered and what it imported from its folder."""
+    name = f"plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"plugins: '{given}' is not a Python file")
+    module = importlib.util.module_from_spec(spec)
+    known, old = set(sys.modules), sys.modules.get(name)
+    sys.modules[name] = module
+    sys.path.insert(0, str(path.parent))
+    try:
+        with plugin_of(path) as registered:
+            spec.loader.exec_module(module)
+    except Exception as error:
+        sys.modules.pop(name, None)
+        if old is not None:
+            sys.modules[name] = old
+        raise ValueError(f"plugins: '{given}' does not load: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove(str(path.parent))
+    new = [getattr(sys.modules[each], "__file__", None) for each in set(sys.modules) - known - {name}]
+    imports = sorted(Path(file) for file in new if file and Path(file).resolve().parent == path.parent)
+    return registered, tuple(imports)

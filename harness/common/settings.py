@@ -1,0 +1,185 @@
+"""Declared settings: a dataclass field says its choices, bounds and meaning; help and checks are made from that."""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from typing import Any
+
+from harness.common.words import check_choice
+
+Choices = Sequence[str] | Callable[[], Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Range:
+    """Where a random search may look for a value; `kind` is uniform, loguniform, integer or choice."""
+
+    kind: str
+    values: tuple[Any, ...]
+
+
+def uniform(low: float, high: float) -> Range:
+    """Any number from low to high."""
+    return Range("uniform", (low, high))
+
+
+def loguniform(low: float, high: float) -> Range:
+    """Any number from low to high, equally often in each decade."""
+    return Range("loguniform", (low, high))
+
+
+def integer(low: int, high: int) -> Range:
+    """A whole number from low to high, both included."""
+    return Range("integer", (low, high))
+
+
+def choice(*values: Any) -> Range:
+    """One of these values."""
+    return Range("choice", values)
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """What a setting says of itself; see `setting`."""
+
+    help: str
+    choices: Choices = ()
+    minimum: float | None = None
+    above: float | None = None
+    maximum: float | None = None
+    zero: str = ""
+    kind: str = "value"
+    since: str = ""
+    search: Range | None = None
+
+    @property
+    def allowed(self) -> tuple[str, ...]:
+        """The words that are allowed; empty where any value is."""
+        return tuple(self.choices() if callable(self.choices) else self.choices)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    choices: Choices = (),
+    minimum: float | None = None,
+    above: float | None = None,
+    maximum: float | None = None,
+    zero: str = "",
+    kind: str = "value",
+    since: str = "",
+    search: Range | None = None,
+) -> Any:
+    """A dataclass field that declares a setting.
+
+    Args:
+        default: its value where nobody sets it; a list or dict is copied, a class is a group of settings of its own.
+        help: its meaning in one line, without its choices and bounds, which are added from the declaration.
+        choices: the words allowed, or a function that gives them (such as `REGISTRY.names`).
+        minimum, above, maximum: bounds of a number; without any of them it must be 0 or more.
+        zero: what 0 stands for, where it is more than a number.
+        kind: `value`; or `path`, `machine` (it says how a run is carried out, so it is not part of a run's identity).
+        since: the version that brought it, if runs existed before; at its default it is left out of a run's config, so
+            that the ids of older runs stay valid.
+        search: the range that a random search draws from.
+    """
+    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search)
+    if isinstance(default, type):
+        return field(default_factory=default, metadata={"declared": declared})
+    if isinstance(default, list | dict):
+        return field(default_factory=lambda: type(default)(default), metadata={"declared": declared})
+    return field(default=default, metadata={"declared": declared})
+
+
+def declared(entry: "Field[Any]") -> Declaration:
+    """The declaration of a field; an empty one for a plain dataclass field."""
+    found = entry.metadata.get("declared")
+    return found if isinstance(found, Declaration) else Declaration("")
+
+
+def default_of(entry: "Field[Any]") -> Any:
+    """The value of a field that nobody set; None for a field without a default."""
+    if entry.default is not MISSING:
+        return entry.default
+    return entry.default_factory() if entry.default_factory is not MISSING else None
+
+
+def check(group: type, values: Mapping[str, Any], prefix: str = "") -> None:
+    """Check the values of a settings dataclass against its declarations; `prefix` stands before names in errors.
+
+    Raises:
+        ValueError: a value is none of its choices, out of its bounds, or not finite.
+    """
+    for entry in fields(group):
+        if entry.name not in values:
+            continue
+        name, value, says = prefix + entry.name, values[entry.name], declared(entry)
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            check(entry.type, value, f"{name}.")
+        elif value is None or isinstance(value, bool):
+            continue
+        elif says.allowed:
+            check_choice(name, value, says.allowed)
+        elif isinstance(value, int | float):
+            check_number(name, value, says)
+
+
+def check_number(name: str, value: float, says: Declaration) -> None:
+    """ValueError if a number is not finite or out of the declared bounds."""
+    if not math.isfinite(value):
+        raise ValueError(f"{name}={value} is not a finite number")
+    minimum = 0.0 if says.minimum is None and says.above is None else says.minimum
+    if minimum is not None and value < minimum:
+        least = "0 or more" if minimum == 0 else f"at least {minimum:g}"
+        raise ValueError(f"{name}={value} is not allowed: it must be {least}")
+    if says.above is not None and not value > says.above:
+        raise ValueError(f"{name}={value} is not allowed: it must be more than {says.above:g}")
+    if says.maximum is not None and value > says.maximum:
+        raise ValueError(f"{name}={value} is not allowed: it must be at most {says.maximum:g}")
+
+
+def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that a run's config records: settings that came later are left out at their default."""
+    return {entry.name: values[entry.name] for entry in fields(group)
+            if not (declared(entry).since and values[entry.name] == default_of(entry))}  # fmt: skip
+
+
+def help_of(entry: "Field[Any]") -> str:
+    """The help line of a field: its meaning, then its choices, what 0 stands for, and its bounds."""
+    says = declared(entry)
+    more = []
+    if says.allowed:
+        more.append(" | ".join(filter(None, says.allowed)))
+    if says.zero:
+        more.append(f"0: {says.zero}")
+    if says.above not in (None, 0):
+        more.append(f"more than {says.above:g}")
+    if says.minimum not in (None, 0, 1):
+        more.append(f"at least {says.minimum:g}")
+    if says.maximum is not None:
+        more.append(f"at most {says.maximum:g}")
+    return says.help + (f" ({'; '.join(more)})" if more else "")
+
+
+def lines(group: type, prefix: str = "") -> Iterator[str]:
+    """One line of help for each field of a settings dataclass that is not a group of its own."""
+    for entry in fields(group):
+        if not (isinstance(entry.type, type) and is_dataclass(entry.type)):
+            yield line(prefix + entry.name, shown(default_of(entry)), help_of(entry))
+
+
+def line(name: str, default: str, help: str) -> str:
+    """One line of a list of settings."""
+    return f"  {name + (f'={default}' if default else ''):34} {help}"
+
+
+def shown(value: Any) -> str:
+    """A default as it would be typed."""
+    if value is None:
+        return "null"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(shown, value)) + "]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
