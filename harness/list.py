@@ -37,7 +37,9 @@ def show(kind: str, name: str | None, plugins: list[str]) -> None:
     """All of a kind with a line each, or one with its settings; ValueError names the nearest where it is unknown."""
     if kind == "protocols" and name is not None:
         from benchmarks.protocols import find
+        from harness.common import plugins as user_files
 
+        user_files.load(plugins)
         name = str(find(name))
     known = descriptions(kind, plugins)
     if name is None:
@@ -62,12 +64,16 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
         ours_first = sorted(METHODS.items(), key=lambda entry: entry[1].opaque)
         return {name: usage.first_sentence(cls) for name, cls in ours_first}
     if kind == "benchmarks":
-        from benchmarks.settings import SETTINGS
+        from benchmarks import BENCHMARKS
+        from harness.common import plugins as user_files
 
-        return {name: usage.first_sentence(settings) for name, settings in SETTINGS.items()}
+        user_files.load(plugins)
+        return {name: BENCHMARKS.summary(name) for name in BENCHMARKS}
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
+        from harness.common import plugins as user_files
 
+        user_files.load(plugins)
         return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget} "
                       f"setting=scratch{'|pretrained' if p.pretrains else ''}"
                 for name, p in PROTOCOLS.items()}  # fmt: skip
@@ -85,13 +91,13 @@ def details(kind: str, name: str) -> list[str]:
         lines = list(usage.settings_lines(METHODS[name].Settings, f"{name}."))
         return lines or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
     if kind == "benchmarks":
-        from benchmarks.settings import SETTINGS
+        from benchmarks import SETTINGS
 
         return list(usage.settings_lines(SETTINGS[name], "benchmark."))
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
 
-        return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS[name]).items()]
+        return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS.get(name)).items()]
     from harness.config.schema import CONF
 
     text = (CONF / kind[:-1] / f"{name}.yaml").read_text(encoding="utf-8")

@@ -14,8 +14,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import benchmarks
-from benchmarks import protocols
-from benchmarks.settings import SETTINGS
+from benchmarks import SETTINGS, protocols
+from harness.common.settings import recorded
 from harness.config import overrides, presets
 from harness.config.schema import (
     CONF,
@@ -126,7 +126,7 @@ def _store_schema() -> None:
     store.store("schema", node=_writable(OmegaConf.structured(root)))
     for name, settings in SETTINGS.items():
         store.store(group="benchmark", name=name, node=_writable(OmegaConf.structured(settings)))
-    for protocol in protocols.PROTOCOLS.values():
+    for _, protocol in protocols.PROTOCOLS.items():
         node = {
             "label": protocol.label,
             "benchmark": {"tasks": protocol.tasks, **protocol.options},
@@ -224,7 +224,9 @@ def _check_of_benchmark(arguments: list[overrides.Argument], runs: dict[str, dic
 def _default_protocol(benchmark: str, setting: str | None) -> str:
     """The first protocol of a benchmark; for setting=pretrained the first that has a part to pre-train on."""
     first = protocols.find(protocols.DEFAULT)
-    rules = [rule for rule in (first, *protocols.PROTOCOLS.values()) if rule.benchmark == benchmark]
+    rules = [
+        rule for rule in (first, *map(protocols.PROTOCOLS.get, protocols.PROTOCOLS)) if rule.benchmark == benchmark
+    ]
     if setting == "pretrained":
         rules.sort(key=lambda rule: not rule.pretrains)
     return str(rules[0]) if rules else "none"
@@ -278,7 +280,8 @@ def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
-    options = asdict(benchmarks.parse(chosen["benchmark"], command["benchmark"]))
+    checked = benchmarks.parse(chosen["benchmark"], command["benchmark"])
+    options = recorded(type(checked), asdict(checked))
     benchmark = {"name": chosen["benchmark"], **options}
     cache = execution(command)["paths"]["cache"]
     label = command["label"] or describe(chosen["benchmark"], tuple(options.items()), cache).default_label
@@ -302,7 +305,7 @@ def _method_names(given: list[str]) -> list[str]:
 
 def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
     budget = command["memory"]["budget"]
-    rule = next((rule for rule in protocols.PROTOCOLS.values() if _file_name(str(rule)) == chosen["protocol"]), None)
+    rule = next((rule for _, rule in protocols.PROTOCOLS.items() if _file_name(str(rule)) == chosen["protocol"]), None)
     times = re.fullmatch(r"(\d+(?:\.\d*)?)x", str(budget))
     if budget != "protocol" and not times:
         return parse_bytes(budget)

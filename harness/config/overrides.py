@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from harness.config.schema import EXECUTION, nearest
 
-LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup")
+LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes")
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name
 ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")
 

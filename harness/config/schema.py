@@ -8,7 +8,6 @@ import hashlib
 import importlib.util
 import json
 import math
-import os
 import re
 import sys
 from collections.abc import Iterable
@@ -16,8 +15,9 @@ from dataclasses import Field, dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import default_cache
-from benchmarks.settings import SETTINGS
+from benchmarks import SETTINGS, default_cache
+from harness.common.machine import cores
+from harness.common.settings import declared
 from slurm.settings import Slurm
 
 CONF = Path(__file__).parent / "conf"
@@ -226,16 +226,12 @@ def execution(values: dict[str, Any]) -> dict[str, Any]:
     return how
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def run_id(config: dict[str, Any], table_hash: str) -> str:
     """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clip table."""
     decides = {key: value for key, value in config.items() if key != "execution"}
     # Annotations are what the clip table's hash says, wherever they and the videos lie.
-    paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if entry.metadata.get("path")}
+    settings = fields(SETTINGS[config["benchmark"]["name"]])
+    paths = {entry.name for entry in settings if declared(entry).kind in ("path", "machine")}
     decides["benchmark"] = {key: value for key, value in config["benchmark"].items() if key not in paths}
     # A plug-in is its bytes: moved to another folder it is still the same method.
     decides["plugins"] = sorted(plugin["sha256"] for plugin in config["plugins"])

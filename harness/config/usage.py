@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
+from harness.common.settings import help_of
 from harness.config.schema import GROUPS, Command, shared_settings
 
 HEAD = """usage: python -m harness.run methods=[cram,er,no_refresh] [name=value ...]
@@ -44,7 +45,7 @@ def settings_lines(settings: type, prefix: str = "") -> Iterator[str]:
 def field_line(entry: Field, prefix: str = "") -> str:
     """Name, default and meaning of one field."""
     default = entry.default if entry.default is not MISSING else entry.default_factory()
-    return line(prefix + entry.name, shown(default), entry.metadata.get("help", ""))
+    return line(prefix + entry.name, shown(default), entry.metadata.get("help") or help_of(entry))
 
 
 def line(name: str, default: str, help: str) -> str:
