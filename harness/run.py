@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import check_packages
-from harness.config import usage
 
 if TYPE_CHECKING:
     from harness.config.compose import Request
@@ -27,6 +26,8 @@ def main(words: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (see the end of --help)."""
     words = sys.argv[1:] if words is None else words
     if {"--help", "-h"} & set(words):
+        from harness.config import usage
+
         print(usage.text())
         return 0
     try:
@@ -62,6 +63,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
         plan.print_plan(asked.runs)
         return []
     check_out(out)
+    use_aliases(out, asked)
     todo = unfinished(out, asked.runs, asked.rerun)
     plan.groups({run_id: asked.runs[run_id] for run_id in todo})
     write_sweep(out, asked, words)
@@ -77,6 +79,17 @@ def check_out(out: Path) -> None:
         raise ValueError(f"out={out}: {place} is a file, not a folder; give another folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise ValueError(f"out={out}: {place} cannot be written to; give another folder")
+
+
+def use_aliases(out: Path, asked: "Request") -> None:
+    """Take the finished runs that an earlier version made under another id for those that are asked for."""
+    for run_id, older in asked.aliases.items():
+        if (out / older / "record.json").exists() and not (out / run_id).exists():
+            print(
+                f"{run_id}: {older} is its record, made when a plug-in's id hung on the files beside it",
+                file=sys.stderr,
+            )
+            asked.runs[older] = asked.runs.pop(run_id)
 
 
 def unfinished(out: Path, runs: Iterable[str], rerun: str) -> list[str]:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import nearest
+from harness.common.words import nearest
 from slurm import launcher, snapshot
 from slurm.folders import read_json, write_json
 from slurm.jobs import Run, runs, squeue, submissions

@@ -339,7 +339,7 @@ def test_resizing_crops_the_centre_or_stretches():
     stretched = fit(pixels, 20, 20, "stretch")
     assert stretched[:, :4].max() < 10 < 190 < stretched[:, 8:12].min()
     assert fit(np.rot90(pixels), 30, 30, "crop").shape == (30, 30, 3)
-    with pytest.raises(ValueError, match="resize=.* is not allowed"):
+    with pytest.raises(ValueError, match=r"resize=.* is not allowed"):
         fit(pixels, 20, 20, "pad")
 
 

@@ -10,7 +10,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,7 @@ class Entry(Generic[T]):
     target: str | T
     summary: str
     file: Path | None  # of the user's plug-in; None for what is built in
+    facts: dict[str, Any] = field(default_factory=dict)  # what is to be known of it without importing it
 
     @property
     def builtin(self) -> bool:
@@ -49,8 +50,8 @@ class Registry(Generic[T]):
         self.entries: dict[str, Entry[T]] = {}
         REGISTRIES[kind] = self
 
-    def add(self, name: str, target: str | T, summary: str = "", builtin: bool = False) -> None:
-        """Register `target` (an object, or `module:object` as text) under `name`.
+    def add(self, name: str, target: str | T, summary: str = "", builtin: bool = False, **facts: Any) -> None:
+        """Register an object, or `module:object` as text, under `name`; `facts` are known without importing it.
 
         builtin: it belongs to the project, even if its module is first imported while a plug-in is loaded.
 
@@ -64,7 +65,9 @@ class Registry(Generic[T]):
             raise ValueError(
                 f"{self.kind} {name!r}: a name is made of letters, digits, _ and -, and begins with a letter"
             )
-        new = Entry(name, target, summary, _loading[-1] if _loading and not builtin else None)
+        # Text is of a built-in list, whose module a plug-in may be the first to import.
+        mine = _loading and not (builtin or isinstance(target, str))
+        new = Entry(name, target, summary, _loading[-1] if mine else None, facts)
         old = self.entries.get(name)
         if old is not None and (old.file != new.file or old.builtin):
             if old.builtin and new.builtin and old.target == new.target:
@@ -75,11 +78,11 @@ class Registry(Generic[T]):
             self._check(name, target)
         self.entries[name] = new
 
-    def register(self, name: str, summary: str = "") -> Callable[[T], T]:
+    def register(self, name: str, summary: str = "", **facts: Any) -> Callable[[T], T]:
         """Decorator that registers a class or a function under `name`; its docstring's first line is the summary."""
 
         def decorate(target: T) -> T:
-            self.add(name, target, summary)
+            self.add(name, target, summary, **facts)
             return target
 
         return decorate
@@ -150,6 +153,12 @@ class Registry(Generic[T]):
 _loading: list[Path] = []
 
 
+def drop(file: Path) -> None:
+    """Take back everything that a plug-in's file registered."""
+    for registry in REGISTRIES.values():
+        registry.entries = {name: entry for name, entry in registry.entries.items() if entry.file != file}
+
+
 @contextmanager
 def plugin_of(file: Path) -> Iterator[dict[str, list[str]]]:
     """While this lasts, what is registered belongs to `file`; yields what it registered, by kind.
@@ -158,8 +167,7 @@ def plugin_of(file: Path) -> Iterator[dict[str, list[str]]]:
     it registered is dropped and its old entries are back.
     """
     before = {kind: dict(registry.entries) for kind, registry in REGISTRIES.items()}
-    for registry in REGISTRIES.values():
-        registry.entries = {name: entry for name, entry in registry.entries.items() if entry.file != file}
+    drop(file)
     added: dict[str, list[str]] = {}
     _loading.append(file)
     try:

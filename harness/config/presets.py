@@ -12,9 +12,10 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from benchmarks import SETTINGS, protocols
+from harness.common.words import nearest
 from harness.config import overrides
 from harness.config.overrides import Argument
-from harness.config.schema import CONF, nearest
+from harness.config.schema import CONF
 
 FOLDER = CONF / "preset"
 

@@ -21,7 +21,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from harness.config.schema import PRELOAD, nearest
+from harness.common.words import nearest
+from harness.config.schema import PRELOAD
 from harness.launching.progress import Display
 from harness.launching.signals import Interrupted, Stop, stopped_by_signals
 from harness.storage.lease import STALE_MINUTES, Lost, described, read, taken
