@@ -36,8 +36,8 @@ def to_avalanche(stream: Stream, reader: Reader, transform: Callable[[torch.Tens
     """A stream as a benchmark of Avalanche, in its class order; a clip is decoded when its item is asked for.
 
     Items are (clip uint8 [T,H,W,3] or what `transform` makes of it, class id, task label 0): one head for all
-    classes. Experiences carry Avalanche's attributes classes_in_this_experience, previous_classes, classes_seen_so_far, future_classes and
-    task_label.
+    classes. Experiences carry Avalanche's attributes classes_in_this_experience, previous_classes,
+    classes_seen_so_far, future_classes and task_label.
     """
     streams = []
     with warnings.catch_warnings():
