@@ -254,7 +254,8 @@ def main(words: list[str]) -> int:
         return 0
     check_packages()
     from harness.benchmarking.videos import bench_videos, bench_waiting
-    from harness.config.schema import nearest, parse_bytes
+    from harness.common.units import parse_bytes
+    from harness.common.words import nearest
 
     given = dict(word.partition("=")[::2] for word in words)
     own = ("only", "out", "budget")

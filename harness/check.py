@@ -41,7 +41,7 @@ def main(words: list[str]) -> int:
         return 0 if words else 2
     check_packages()
     from harness.config.compose import request  # imports Hydra and torch: not for --help
-    from methods.contract import find
+    from methods import find
 
     try:
         named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("method=")]

@@ -3,10 +3,12 @@
 import signal
 import sys
 from dataclasses import asdict
+from typing import Any
 
 from harness import check_packages
-from harness.config import usage
-from harness.config.schema import nearest
+from harness.common.registry import Registry
+from harness.common.settings import lines
+from harness.common.words import nearest
 
 KINDS = ("methods", "benchmarks", "protocols", "profiles", "presets")
 USAGE = f"usage: python -m harness.list {'|'.join(KINDS)} [NAME]   (methods of your own files: plugins=[my_method.py])"
@@ -52,19 +54,19 @@ def show(kind: str, name: str | None, plugins: list[str]) -> None:
         print(line)
 
 
-def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
+def descriptions(kind: str, files: list[str]) -> dict[str, str]:
     """Name -> one line."""
     if kind == "methods":
-        import methods  # noqa: F401  registers the built-in methods
-        from methods.contract import METHODS, load_plugins
+        from harness.common import plugins
+        from methods import METHODS, native
 
-        load_plugins(plugins)
-        ours_first = sorted(METHODS.items(), key=lambda entry: entry[1].opaque)
-        return {name: usage.first_sentence(cls) for name, cls in ours_first}
+        plugins.load(files)
+        ours_first = [*native(), *(name for name in METHODS if name not in native())]
+        return {name: described(METHODS, name) for name in ours_first}
     if kind == "benchmarks":
         from benchmarks.settings import SETTINGS
 
-        return {name: usage.first_sentence(settings) for name, settings in SETTINGS.items()}
+        return {name: (settings.__doc__ or "").partition("\n")[0] for name, settings in SETTINGS.items()}
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
 
@@ -77,17 +79,23 @@ def descriptions(kind: str, plugins: list[str]) -> dict[str, str]:
     return {name: text for name, text in found.items() if name != "none"}
 
 
+def described(registry: Registry[Any], name: str) -> str:
+    """What an entry is, and the file that registered it where that is a plug-in."""
+    file = registry.entries[name].file
+    return registry.summary(name) + (f" ({file})" if file else "")
+
+
 def details(kind: str, name: str) -> list[str]:
     """Settings with defaults and meanings, or what a protocol, profile or preset fixes."""
     if kind == "methods":
-        from methods.contract import METHODS
+        from methods import find
 
-        lines = list(usage.settings_lines(METHODS[name].Settings, f"{name}."))
-        return lines or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
+        own = list(lines(find(name).Settings, f"{name}."))
+        return own or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
     if kind == "benchmarks":
         from benchmarks.settings import SETTINGS
 
-        return list(usage.settings_lines(SETTINGS[name], "benchmark."))
+        return list(lines(SETTINGS[name], "benchmark."))
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
 

@@ -16,7 +16,6 @@ from harness import check_packages
 from harness.common.files import write_json
 from harness.common.folders import RunFolder
 from harness.common.sources import sources_hash
-from harness.config import usage
 
 if TYPE_CHECKING:
     from harness.config.compose import Request
@@ -30,6 +29,8 @@ def main(words: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (see the end of --help)."""
     words = sys.argv[1:] if words is None else words
     if {"--help", "-h"} & set(words):
+        from harness.config import usage
+
         print(usage.text())
         return 0
     try:
@@ -65,6 +66,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
         plan.print_plan(asked.runs)
         return []
     check_out(out)
+    use_aliases(out, asked)
     todo = unfinished(out, asked.runs, asked.rerun)
     plan.groups({run_id: asked.runs[run_id] for run_id in todo})
     write_sweep(out, asked, words)
@@ -80,6 +82,17 @@ def check_out(out: Path) -> None:
         raise ValueError(f"out={out}: {place} is a file, not a folder; give another folder")
     if not os.access(place, os.W_OK | os.X_OK):
         raise ValueError(f"out={out}: {place} cannot be written to; give another folder")
+
+
+def use_aliases(out: Path, asked: "Request") -> None:
+    """Take the finished runs that an earlier version made under another id for those that are asked for."""
+    for run_id, older in asked.aliases.items():
+        if (out / older / "record.json").exists() and not (out / run_id).exists():
+            print(
+                f"{run_id}: {older} is its record, made when a plug-in's id hung on the files beside it",
+                file=sys.stderr,
+            )
+            asked.runs[older] = asked.runs.pop(run_id)
 
 
 def unfinished(out: Path, runs: Iterable[str], rerun: str) -> list[str]:

@@ -6,14 +6,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.contract import Batch, register
+from methods.contract import Batch
 from methods.cram import CRAM
 from methods.shared.buffer import Store
 
 
-@register("all_decoders")
 class AllDecoders(CRAM):
     """bound: cram that keeps the decoder of every experience and refreshes from the first codes"""
+
+    name = "all_decoders"
 
     bound = True
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.contract import Method, Spec, evaluating, register
+from methods.contract import Method, Spec, evaluating
 from methods.shared.avalanche_strategies import STRATEGIES, Sizes
 from methods.shared.buffer import LABEL_BYTES, clips_that_fit
 from methods.shared.classifier import pixel_classifier
@@ -341,7 +341,8 @@ def quietly() -> Iterator[None]:
 
 
 for _name, _kind in STRATEGIES.items():
-    register(f"avalanche:{_name}")(
-        type(_name, (AvalancheStrategy,), {"__doc__": f"Avalanche: {_kind.does}", "strategy_name": _name,
-                                           "Settings": _kind.Settings, "bound": _kind.bound})
+    globals()[_name] = type(
+        f"Avalanche{_name}", (AvalancheStrategy,),
+        {"__doc__": f"Avalanche: {_kind.does}", "strategy_name": _name, "Settings": _kind.Settings,
+         "bound": _kind.bound, "name": f"avalanche:{_name}"},
     )  # fmt: skip

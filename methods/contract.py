@@ -1,28 +1,22 @@
-"""The contract of a method and the registry of methods.
+"""The contract of a method.
 
 A method is a table of phases that one visible loop (harness/training/loop.py) walks. What it carries from one
 experience to the next is what `state()` holds; by default that is everything the method has set on itself.
 """
 
 import contextlib
-import difflib
-import hashlib
-import importlib.util
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.shared import avalanche_strategies
+from methods import METHODS
 from methods.shared.optimizer import Optimiser
 from methods.shared.settings import ClassifierSettings, CompressorSettings, NoSettings, ReplaySettings, TrainingSettings
 
-METHODS: dict[str, type["Method"]] = {}
 CHUNK, CHUNK_BYTES = 256, 64_000_000
 
 
@@ -211,69 +205,14 @@ def _saved(name: str, value: Any) -> Any:
 
 
 def register(name: str) -> Callable[[type[Method]], type[Method]]:
-    """Class decorator: makes a method known by `name`."""
+    """Class decorator for plug-ins: makes a method known by `name`."""
 
     def add(cls: type[Method]) -> type[Method]:
-        if not (isinstance(cls, type) and issubclass(cls, Method)):
-            raise ValueError(f"method '{name}' is {cls!r}, which is not a subclass of methods.contract.Method")
-        taken = METHODS.get(name)
-        if taken is not None and taken.__module__ != cls.__module__:
-            raise ValueError(f"method '{name}' is registered twice: by {taken.__module__} and by {cls.__module__}")
+        METHODS.add(name, cls)
         cls.name = name
-        METHODS[name] = cls
         return cls
 
     return add
-
-
-def find(name: str) -> type[Method]:
-    """The class registered as `name`; ValueError with the nearest name otherwise."""
-    if name in METHODS:
-        return METHODS[name]
-    family, colon, member = name.partition(":")
-    if colon and family == "avalanche":
-        avalanche_strategies.find(member)  # says why it does not run, or which one was meant
-    near = difflib.get_close_matches(name.lower(), METHODS, n=1)
-    hint = f"; did you mean '{near[0]}'?" if near else ""
-    yours = "; plugins=[FILE.py] names the file of one of your own"
-    raise ValueError(f"unknown method '{name}'{hint}{yours} (known: {', '.join(transparent())}; avalanche:NAME)")
-
-
-def transparent() -> list[str]:
-    """Names of the methods that our own loop trains, which is what methods=[all] means."""
-    return sorted(name for name, cls in METHODS.items() if not cls.opaque)
-
-
-def load_plugins(paths: list[str]) -> list[dict[str, str]]:
-    """Import user files that register methods; returns path and sha256 of each. ValueError names a file that fails."""
-    loaded = []
-    for given in paths:
-        path = Path(given).resolve()
-        if not path.is_file():
-            what = "is a folder; name the Python file in it" if path.is_dir() else "is no file"
-            raise ValueError(f"plugins: '{given}' {what}")
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
-        module_name = f"plugin_{path.stem}_{digest[:8]}"
-        if module_name not in sys.modules:
-            _import_plugin(given, path, module_name)
-        loaded.append({"path": str(path), "sha256": digest})
-    return loaded
-
-
-def _import_plugin(given: str, path: Path, module_name: str) -> None:
-    spec = importlib.util.spec_from_file_location(module_name, path)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"plugins: '{given}' is not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[module_name] = module
-    before = set(METHODS)
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[module_name]
-        raise ValueError(f"plugins: '{given}' does not load: {type(error).__name__}: {error}") from error
-    if set(METHODS) == before:
-        raise ValueError(f"plugins: '{given}' registers no method (use @register('name') from methods.contract)")
 
 
 @contextlib.contextmanager

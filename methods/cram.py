@@ -9,14 +9,15 @@ from typing import Any
 
 from torch import Tensor
 
-from methods.contract import Batch, Phase, evaluating, register
+from methods.contract import Batch, Phase, evaluating
 from methods.shared.code_method import CodeMethod
 from methods.shared.compressor import Snapshot
 
 
-@register("cram")
 class CRAM(CodeMethod):
     """codes rehearsed and refreshed through the previous decoder, while the compressor goes on learning"""
+
+    name = "cram"
 
     def __init__(self, spec, settings, generator):
         super().__init__(spec, settings, generator)

@@ -2,13 +2,14 @@
 
 from torch import Tensor
 
-from methods.contract import Batch, register
+from methods.contract import Batch
 from methods.cram import CRAM
 
 
-@register("current_decoder")
 class CurrentDecoder(CRAM):
     """control: cram that refreshes through the current decoder instead of the previous one"""
+
+    name = "current_decoder"
 
     def decode_old(self, batch: Batch) -> Tensor:
         return self.compressor.decode(batch.codes)

@@ -5,31 +5,34 @@ from typing import Any
 
 import torch
 
-from methods.contract import Batch, Phase, Spec, register
+from harness.common.settings import setting
+from methods.contract import Batch, Phase, Spec
 from methods.shared.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
 from methods.shared.codecs import CODECS, PayloadBuffer
 from methods.shared.pixel_method import PixelMethod
-from methods.shared.settings import setting
 
 
 @dataclass(frozen=True)
 class ERSettings:
     """Settings of er."""
 
-    codec: str = setting("raw", "how stored clips are kept: raw | jpeg | h264 (bare payloads; decoded when drawn)")
-    quality: int = setting(0, "JPEG quality 1..95, or H.264 crf 0..51 (0: the codec's default of ours)")
+    codec: str = setting(
+        "raw",
+        "how stored clips are kept; jpeg and h264 are bare payloads, decoded when drawn",
+        choices=("raw", *CODECS),
+    )
+    quality: int = setting(0, "JPEG quality 1..95, or H.264 crf 0..51", zero="the codec's default of ours")
 
 
-@register("er")
 class ER(PixelMethod):
     """replay of stored clips, raw or as JPEG or H.264"""
+
+    name = "er"
 
     Settings = ERSettings
 
     def __init__(self, spec: Spec, settings: ERSettings, generator: torch.Generator):
         super().__init__(spec, settings, generator)
-        if settings.codec not in ("raw", *CODECS):
-            raise ValueError(f"er.codec={settings.codec!r}: allowed are raw, {', '.join(CODECS)}")
         live = self.live_bytes()
         if settings.codec == "raw":
             fits = clips_that_fit(spec, spec.raw_bytes, 0, live, "method er")

@@ -5,13 +5,14 @@ Codes keep their meaning, so there is nothing to refresh (the paper's pre-traine
 
 from typing import Any
 
-from methods.contract import Phase, register
+from methods.contract import Phase
 from methods.shared.code_method import CodeMethod
 
 
-@register("frozen")
 class Frozen(CodeMethod):
     """codes of a compressor that is frozen after the first experience or pre-training, or as loaded"""
+
+    name = "frozen"
 
     def phases(self, experience: Any) -> list[Phase]:
         return [

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from methods.contract import Phase, register
+from methods.contract import Phase
 from methods.shared.pixel_method import PixelMethod
 
 
-@register("joint")
 class Joint(PixelMethod):
     """bound: a pixel classifier trained on all experiences at once, with as many steps in all"""
+
+    name = "joint"
 
     bound = True
     joint = True

@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from methods.contract import Phase, register
+from methods.contract import Phase
 from methods.shared.code_method import CodeMethod
 
 
-@register("joint_codes")
 class JointCodes(CodeMethod):
     """bound: compressor and classifier trained on all experiences at once, with as many steps in all"""
+
+    name = "joint_codes"
 
     bound = True
     joint = True

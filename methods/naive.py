@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from methods.contract import Phase, register
+from methods.contract import Phase
 from methods.shared.pixel_method import PixelMethod
 
 
-@register("naive")
 class Naive(PixelMethod):
     """fine-tuning on pixels, no memory"""
+
+    name = "naive"
 
     def phases(self, experience: Any) -> list[Phase]:
         return [self.classifier_phase(experience)]

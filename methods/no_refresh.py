@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from methods.contract import Phase, register
+from methods.contract import Phase
 from methods.cram import CRAM
 
 
-@register("no_refresh")
 class NoRefresh(CRAM):
     """cram without the refresh; the compressor still rehearses through the previous decoder"""
+
+    name = "no_refresh"
 
     def refresh_phase(self, experience: Any) -> list[Phase]:
         return []

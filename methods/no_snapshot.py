@@ -2,13 +2,14 @@
 
 from typing import Any
 
-from methods.contract import Phase, register
+from methods.contract import Phase
 from methods.shared.code_method import CodeMethod
 
 
-@register("no_snapshot")
 class NoSnapshot(CodeMethod):
     """codes neither refreshed nor rehearsed by the compressor; pays for no snapshot"""
+
+    name = "no_snapshot"
 
     def phases(self, experience: Any) -> list[Phase]:
         return [

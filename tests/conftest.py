@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from methods.contract import METHODS
+import methods  # noqa: F401  makes its registries
+from harness.common.registry import REGISTRIES
 
 
 @pytest.fixture(autouse=True)
 def plugins_of_one_test() -> Iterator[None]:
     """What a test's plug-ins registered is gone after it: another test's file may use the same name."""
-    methods, modules = dict(METHODS), set(sys.modules)
+    before = {kind: dict(registry.entries) for kind, registry in REGISTRIES.items()}
+    modules = set(sys.modules)
     yield
-    METHODS.clear()
-    METHODS.update(methods)
+    for kind, registry in REGISTRIES.items():
+        registry.entries = before.get(kind, registry.entries)
     for name in set(sys.modules) - modules:
         if name.startswith("plugin_"):
             del sys.modules[name]

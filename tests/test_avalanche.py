@@ -11,7 +11,7 @@ from harness.config.compose import request
 from harness.launching.signals import Interrupted, Stop
 from harness.run import main
 from harness.training.loop import OpaqueRun, run
-from methods.contract import find
+from methods import find
 from methods.shared import avalanche_strategies
 from tests import tiny
 

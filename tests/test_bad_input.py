@@ -89,8 +89,8 @@ def test_an_out_folder_that_cannot_be_written_is_refused(capsys, cache, tmp_path
     ("text", "message"),
     [
         ("raise RuntimeError('boom')", "does not load: RuntimeError: boom"),
-        ("x = 1", "registers no method"),
-        ("from methods.contract import register\n@register('odd')\nclass Odd: ...", "not a subclass"),
+        ("x = 1", "registers nothing"),
+        ("from methods.contract import register\n@register('odd')\nclass Odd: ...", "not a methods.contract.Method"),
         (
             "from methods.contract import Method, register\n@register('odd')\nclass Odd(Method):\n"
             "    def __init__(self): ...",

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from harness.config.schema import shared_settings
+from harness.common.settings import help_of
 from harness.run import main
+from methods.shared.settings import SHARED
 
 ROOT = Path(__file__).parent.parent
 TINY = ["preset=smoke", "benchmark.clips_per_class=1", "compressor.steps=2", "classifier.steps=2"]
@@ -83,11 +84,11 @@ def test_help_imports_nothing_heavy_and_covers_every_shared_setting():
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
-    for group, settings in shared_settings().items():
+    for group, settings in SHARED.items():
         for entry in fields(settings):
             default = "" if entry.default == "" else r"=\S+"
             assert re.search(rf"^  {group}\.{entry.name}{default} +\S+", done.stdout, flags=re.MULTILINE)
-            assert entry.metadata["help"] in done.stdout
+            assert help_of(entry) in done.stdout
 
 
 @pytest.mark.parametrize("package", ["methods", "results"])

@@ -11,7 +11,7 @@ import torch
 
 from harness import check
 from harness.training.loop import run
-from methods.contract import METHODS
+from methods import METHODS
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -41,7 +41,7 @@ def plugin(tmp_path_factory):
     before = set(METHODS)
     yield f"plugins=[{file}]"
     for name in set(METHODS) - before:
-        sys.modules.pop(METHODS.pop(name).__module__, None)
+        sys.modules.pop(METHODS.entries.pop(name).target.__module__, None)
 
 
 def checked(words: list[str], capsys) -> tuple[int, dict[str, str]]:

@@ -5,7 +5,8 @@ import pytest
 import torch
 from scipy import stats
 
-from methods.contract import METHODS, Batch, Spec
+from methods import find, native
+from methods.contract import Batch, Spec
 from methods.cram import CRAM
 from methods.er import ER, ERSettings
 from methods.shared.buffer import Buffer, CodeRows, RawRows, pack, unpack
@@ -137,7 +138,7 @@ def measured(method: str, *words: str) -> dict:
     return tiny.done(method, *words)[0]["memory"]
 
 
-@pytest.mark.parametrize("method", sorted(name for name, cls in METHODS.items() if not cls.opaque))
+@pytest.mark.parametrize("method", native())
 def test_no_row_is_over_the_budget_and_the_sums_agree(method):
     memory = measured(method, *([TIGHT[method]] if method in TIGHT else []))
     rows = memory["per_experience"]
@@ -147,8 +148,8 @@ def test_no_row_is_over_the_budget_and_the_sums_agree(method):
     assert memory["live"] == max(row["live"] for row in rows)
     within = [row["at"] for row in rows if row["phase"]]
     assert within == ["start", "end"] * (len(within) // 2) != []
-    assert sum(row["at"] == "boundary" for row in rows) == (1 if METHODS[method].joint else 2)
-    if METHODS[method].bound:
+    assert sum(row["at"] == "boundary" for row in rows) == (1 if find(method).joint else 2)
+    if find(method).bound:
         assert memory["budget"] is None
     else:
         assert memory["carried_max"] <= memory["budget"]

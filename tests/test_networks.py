@@ -9,7 +9,8 @@ from torch import nn
 
 from harness.config.compose import request
 from harness.training.loop import run
-from methods.contract import Batch, Spec, evaluating, find
+from methods import find
+from methods.contract import Batch, Spec, evaluating
 from methods.shared.code_size import code_bytes, code_grid, compression_rate
 from methods.shared.compressor import Compressor
 from methods.shared.optimizer import Optimiser
@@ -89,7 +90,7 @@ def test_methods_run_with_the_networks_of_the_profile(tmp_path):
 def test_pixels_are_classified_by_s3d():
     record, _ = tiny.done("er", "benchmark.tasks=2", *SMALL, "classifier.epochs=0", "classifier.steps=1")
     assert record["work"]["steps"]["classifier"] == 2
-    assert any("features" in name for name in tiny.begun("er", *SMALL).method.state()["classifier"])
+    assert any("layers" in name for name in tiny.begun("er", *SMALL).method.state()["classifier"])
 
 
 def test_epochs_count_passes_over_current_clips_for_all_methods_alike():

@@ -10,7 +10,7 @@ import pytest
 from harness.config import presets
 from harness.config.compose import request
 from harness.run import main
-from methods.contract import METHODS
+from methods import METHODS
 from results import report
 from results.arguments import value_of
 from results.load import load

@@ -8,10 +8,10 @@ import pytest
 
 from harness.run import main
 from harness.storage.record import comparable, differences
-from methods.contract import METHODS
+from methods import find, native
 from tests import tiny
 
-BUILT_IN = sorted(name for name, cls in METHODS.items() if not cls.opaque)
+BUILT_IN = native()
 
 
 def records(out: Path, *words: str) -> dict[str, dict]:
@@ -67,7 +67,7 @@ def test_accuracy_in_the_record_is_that_of_the_predictions(reference, name):
             assert value == pytest.approx(right[i][at].mean())
             assert record["counts"][i][j] == at.sum() == (stored["task"] == j).sum()
     last = {str(stored["class_names"][c]) for c in np.unique(stored["prediction"][0][stored["prediction"][0] >= 0])}
-    seen = record["class_order"][0] if not METHODS[name].joint else None
+    seen = record["class_order"][0] if not find(name).joint else None
     assert seen is None or last <= set(seen)  # classes to come are masked
 
 

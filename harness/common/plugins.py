@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.common.files import sha256
-from harness.common.registry import REGISTRIES, plugin_of
+from harness.common.registry import REGISTRIES, drop, plugin_of
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,17 @@ LOADED: dict[Path, Plugin] = {}
 
 
 def load(paths: Sequence[str]) -> list[Plugin]:
-    """Load plug-in files; a file whose bytes are as before is not loaded again.
+    """Load the plug-in files of a command; a file whose bytes are as before is not loaded again.
+
+    What other files registered before is dropped: a command knows the plug-ins that it names and no others.
 
     Raises:
         ValueError: a path is no file, a file does not load, or it registers nothing; the line names the file.
     """
+    wanted = {Path(given).expanduser().resolve() for given in paths}
+    for path in [path for path in LOADED if path not in wanted]:
+        drop(path)
+        del LOADED[path]
     return [_load_one(given) for given in paths]
 
 

@@ -9,7 +9,7 @@ import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +27,7 @@ class Entry(Generic[T]):
     target: str | T
     summary: str
     file: Path | None  # of the user's plug-in; None for what is built in
+    facts: dict[str, Any] = field(default_factory=dict)  # what is to be known of it without importing it
 
     @property
     def builtin(self) -> bool:
@@ -48,8 +49,8 @@ class Registry(Generic[T]):
         self.entries: dict[str, Entry[T]] = {}
         REGISTRIES[kind] = self
 
-    def add(self, name: str, target: str | T, summary: str = "") -> None:
-        """Register `target` (an object, or `module:object` as text) under `name`.
+    def add(self, name: str, target: str | T, summary: str = "", **facts: Any) -> None:
+        """Register an object, or `module:object` as text, under `name`; `facts` are known without importing it.
 
         Raises:
             ValueError: the name is taken or is no name, or the object is not of the registry's base class; the line
@@ -59,7 +60,7 @@ class Registry(Generic[T]):
             raise ValueError(
                 f"{self.kind} {name!r}: a name is made of letters, digits, _ and -, and begins with a letter"
             )
-        new = Entry(name, target, summary, _loading[-1] if _loading else None)
+        new = Entry(name, target, summary, _loading[-1] if _loading else None, facts)
         old = self.entries.get(name)
         if old is not None and (old.file != new.file or old.builtin):
             if old.builtin and new.builtin and old.target == new.target:
@@ -70,11 +71,11 @@ class Registry(Generic[T]):
             self._check(name, target)
         self.entries[name] = new
 
-    def register(self, name: str, summary: str = "") -> Callable[[T], T]:
+    def register(self, name: str, summary: str = "", **facts: Any) -> Callable[[T], T]:
         """Decorator that registers a class or a function under `name`; its docstring's first line is the summary."""
 
         def decorate(target: T) -> T:
-            self.add(name, target, summary)
+            self.add(name, target, summary, **facts)
             return target
 
         return decorate
@@ -141,6 +142,12 @@ class Registry(Generic[T]):
 _loading: list[Path] = []
 
 
+def drop(file: Path) -> None:
+    """Take back everything that a plug-in's file registered."""
+    for registry in REGISTRIES.values():
+        registry.entries = {name: entry for name, entry in registry.entries.items() if entry.file != file}
+
+
 @contextmanager
 def plugin_of(file: Path) -> Iterator[dict[str, list[str]]]:
     """While this lasts, what is registered belongs to `file`; yields what it registered, by kind.
@@ -149,8 +156,7 @@ def plugin_of(file: Path) -> Iterator[dict[str, list[str]]]:
     it registered is dropped and its old entries are back.
     """
     before = {kind: dict(registry.entries) for kind, registry in REGISTRIES.items()}
-    for registry in REGISTRIES.values():
-        registry.entries = {name: entry for name, entry in registry.entries.items() if entry.file != file}
+    drop(file)
     added: dict[str, list[str]] = {}
     _loading.append(file)
     try:

@@ -79,7 +79,8 @@ def setting(
         choices: the words allowed, or a function that gives them (such as `REGISTRY.names`).
         minimum, above, maximum: bounds of a number; without any of them it must be 0 or more.
         zero: what 0 stands for, where it is more than a number.
-        kind: `value`; or `path`, `machine` (it says how a run is carried out, so it is not part of a run's identity).
+        kind: `value`; `any` (its reader checks it); or `path`, `machine`: it says how a run is carried out, so it is no
+            part of a run's identity.
         since: the version that brought it, if runs existed before; at its default it is left out of a run's config, so
             that the ids of older runs stay valid.
         search: the range that a random search draws from.
@@ -117,7 +118,7 @@ def check(group: type, values: Mapping[str, Any], prefix: str = "") -> None:
         name, value, says = prefix + entry.name, values[entry.name], declared(entry)
         if isinstance(entry.type, type) and is_dataclass(entry.type):
             check(entry.type, value, f"{name}.")
-        elif value is None or isinstance(value, bool):
+        elif value is None or isinstance(value, bool) or says.kind == "any":
             continue
         elif says.allowed:
             check_choice(name, value, says.allowed)

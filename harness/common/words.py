@@ -14,8 +14,11 @@ DONE, NOT_DONE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 def nearest(given: object, known: Iterable[object]) -> str:
     """The hint `; did you mean 'name'?` for a misspelt word, or an empty text."""
-    near = difflib.get_close_matches(str(given), [str(name) for name in known], n=1, cutoff=0.5)
-    return f"; did you mean '{near[0]}'?" if near else ""
+    names = [str(name) for name in known]
+    lower = {name.lower(): name for name in reversed(names)}  # a word in other letters is the nearest of all
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
+    found = lower.get(str(given).lower()) or (near[0] if near else "")
+    return f"; did you mean '{found}'?" if found else ""
 
 
 def unknown(what: str, given: object, known: Iterable[object], hint: str = "") -> str:

@@ -16,35 +16,30 @@ from omegaconf.errors import OmegaConfBaseException
 import benchmarks
 from benchmarks import protocols
 from benchmarks.settings import SETTINGS
+from harness.common import plugins
+from harness.common.settings import check, recorded
+from harness.common.units import parse_bytes
+from harness.common.words import nearest
 from harness.config import overrides, presets
-from harness.config.schema import (
-    CONF,
-    GROUPS,
-    Command,
-    check_values,
-    execution,
-    nearest,
-    parse_bytes,
-    run_id,
-    seed_pairs,
-    shared_settings,
-)
-from methods.contract import METHODS, find, load_plugins, transparent
+from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
+from methods import METHODS, find, native
 from methods.shared import pretrained
-from methods.shared.settings import CompressorSettings
+from methods.shared.settings import SHARED, CompressorSettings
 
 
 @dataclass(frozen=True)
 class Request:
     """What one command asks for: the configs of its runs by run id, and what holds for the command as a whole.
 
-    `preset` and `report` (its name, question, table and plots) are empty where no preset is asked for.
+    `preset` and `report` (its name, question, table and plots) are empty where no preset is asked for. `aliases`: run
+    id -> the id that an earlier version gave to the run of a plug-in that was named beside other plug-ins.
     """
 
     runs: dict[str, dict[str, Any]]
     plan: bool
     rerun: str
     execution: dict[str, Any]
+    aliases: dict[str, str] = field(default_factory=dict)
     preset: str = ""
     report: dict[str, Any] = field(default_factory=dict)
 
@@ -53,18 +48,23 @@ def request(words: list[str]) -> Request:
     """All runs that the words of a command line ask for; ValueError says what is wrong with them."""
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
-    plugins = load_plugins([str(path) for path in given[0]]) if given and given[0] else []
+    loaded = plugins.load([str(path) for path in given[0]]) if given and given[0] else []
     preset, arguments = _preset([_long_form(argument) for argument in arguments])
     blocks = presets.arguments(preset, arguments, METHODS) if preset else [arguments]
     _store_schema()
     runs: dict[str, dict[str, Any]] = {}
+    aliases: dict[str, str] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for words_of_one in (words for block in blocks for words in overrides.combinations(block)):
             command, chosen = _compose(words_of_one)
-            for config in _configs(command, chosen, plugins, _methods_set(words_of_one)):
-                runs.setdefault(run_id(config, _table(config).hash), config)
+            for config in _configs(command, chosen, _methods_set(words_of_one)):
+                table = _table(config).hash
+                runs.setdefault(run_id(config, table), config)
+                older = config | {"plugins": [each.files()[0] for each in loaded]}
+                if config["plugins"] and run_id(older, table) != run_id(config, table):
+                    aliases[run_id(config, table)] = run_id(older, table)
     _check_of_benchmark(arguments, runs)
-    asked = Request(runs, command["plan"], command["rerun"], execution(command))
+    asked = Request(runs, command["plan"], command["rerun"], execution(command), aliases)
     if preset is None:
         return asked
     report = {"title": preset.name, "question": preset.question, **preset.report}
@@ -80,7 +80,7 @@ def _preset(arguments: list[overrides.Argument]) -> tuple[presets.Preset | None,
 
 def _long_form(argument: overrides.Argument) -> overrides.Argument:
     """`cram.x` is short for `method.cram.x`."""
-    taken = {entry.name for entry in fields(Command)} | set(shared_settings()) | set(GROUPS)
+    taken = {entry.name for entry in fields(Command)} | set(SHARED) | set(GROUPS)
     if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
         return overrides.Argument(f"method.{argument.key}", argument.values)
     return argument
@@ -96,7 +96,8 @@ def _own_settings() -> type:
     """A dataclass of the settings of all methods by name, those of a family (avalanche:...) under its name."""
     families: dict[str, list[Any]] = {}
     plain = []
-    for name, cls in METHODS.items():
+    for name in METHODS:
+        cls = find(name)
         family, colon, member = name.partition(":")
         of_one = (member or name, cls.Settings, field(default_factory=cls.Settings))
         (families.setdefault(family, []) if colon else plain).append(of_one)
@@ -116,7 +117,7 @@ def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
 def _store_schema() -> None:
     """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
     store = ConfigStore.instance()
-    parts = {**shared_settings(), "method": _own_settings()}
+    parts = {**SHARED, "method": _own_settings()}
     root = make_dataclass(
         "Settings",
         [(name, part, field(default_factory=part)) for name, part in parts.items()]
@@ -230,18 +231,15 @@ def _default_protocol(benchmark: str, setting: str | None) -> str:
     return str(rules[0]) if rules else "none"
 
 
-def _configs(
-    command: dict[str, Any], chosen: Mapping[str, str], plugins: list[dict[str, str]], methods_set: set[str]
-) -> list[dict[str, Any]]:
+def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: set[str]) -> list[dict[str, Any]]:
     """The configs of one combination: its methods, each with all pairs of seeds."""
     shared = {}
-    for name, settings in shared_settings().items():
-        check_values(settings, command[name], f"{name}.", shared=True)
-        kept = {entry.name: command[name][entry.name] for entry in fields(settings)
-                if not (entry.metadata.get("later") and command[name][entry.name] == entry.default)}  # fmt: skip
+    for name, settings in SHARED.items():
+        check(settings, command[name], f"{name}.")
+        kept = recorded(settings, command[name])
         shared |= {name: kept} if kept else {}
     paths = _loaded(shared)
-    check_values(Command, command)
+    check(Command, command)
     names = _method_names(command["methods"])
     for name in methods_set - set(names):
         given = f"method.{name.replace(':', '.')}.*"
@@ -256,10 +254,11 @@ def _configs(
     configs = []
     for name in names:
         settings = _settings_given(command, name)
-        check_values(METHODS[name].Settings, settings, f"method.{name.replace(':', '.')}.")
+        check(find(name).Settings, settings, f"method.{name.replace(':', '.')}.")
         own = {"name": name, "settings": settings}
-        # Runs of the project's own methods stay the same runs, whichever files of the user are given beside them.
-        files = plugins if METHODS[name].__module__.startswith("plugin_") else []
+        # A run is known by the file of its own method, whichever other files of the user are given beside it.
+        file = METHODS.entries[name].file
+        files = plugins.LOADED[file].files() if file else []
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
@@ -289,9 +288,9 @@ def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[
 def _method_names(given: list[str]) -> list[str]:
     if not given:
         raise ValueError(
-            f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(transparent())}; avalanche:NAME)"
+            f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(native())}; avalanche:NAME)"
         )
-    names = [name for word in given for name in (transparent() if word == "all" else [word])]
+    names = [name for word in given for name in (native() if word == "all" else [word])]
     for name in names:
         find(name)
     if len(set(names)) < len(names):

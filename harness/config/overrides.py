@@ -10,7 +10,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.config.schema import EXECUTION, nearest
+from harness.common.words import nearest
+from harness.config.schema import EXECUTION
 
 LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup")
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name

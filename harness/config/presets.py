@@ -13,9 +13,10 @@ from omegaconf import OmegaConf
 
 from benchmarks import protocols
 from benchmarks.settings import SETTINGS
+from harness.common.words import nearest
 from harness.config import overrides
 from harness.config.overrides import Argument
-from harness.config.schema import CONF, nearest
+from harness.config.schema import CONF
 
 FOLDER = CONF / "preset"
 

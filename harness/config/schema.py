@@ -3,110 +3,116 @@
 Imports neither torch nor Hydra, so that `--help` can be made from the dataclasses here in no time.
 """
 
-import difflib
 import hashlib
-import importlib.util
 import json
-import math
 import os
 import re
-import sys
-from collections.abc import Iterable
-from dataclasses import Field, dataclass, field, fields, is_dataclass
+from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from benchmarks import default_cache
 from benchmarks.settings import SETTINGS
+from harness.common import settings  # not the function alone: one of the fields is called `setting`
+from harness.common.settings import declared
 from slurm.settings import Slurm
 
 CONF = Path(__file__).parent / "conf"
 # What a server of new processes imports once for all; torch would import _dynamo (seconds of work) in each of them
 # when its first optimiser is made.
 PRELOAD = ["harness.training.loop", "torch._dynamo", "benchmarks.moving_digits", "jsonschema"]
-UNITS = {"": 1, "B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
-
-
-def option(default: Any, help: str, above: float | None = None) -> Any:
-    """A dataclass field with a default, a help text and a bound that its value must be above.
-
-    Here and in every other settings dataclass, a text whose help lists `this | that` takes one of these words only.
-    """
-    metadata = {"help": help, "above": above}
-    if isinstance(default, list | type):
-        factory = default if isinstance(default, type) else lambda: list(default)
-        return field(default_factory=factory, metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass
 class Memory:
     """The byte budget of everything that a method carries from one experience to the next."""
 
-    budget: Any = option("protocol", "bytes: 700kB, 2GB, 700000, or none; 0.5x: times the protocol's, the default")
-    count: str = option("carried", "what the budget bounds: carried | total (with the live model)")
+    budget: Any = settings.setting(
+        "protocol", "bytes: 700kB, 2GB, 700000, or none; 0.5x: times the protocol's, the default", kind="any"
+    )
+    count: str = settings.setting(
+        "carried", "what the budget bounds; total counts the live model too", choices=("carried", "total")
+    )
 
 
 @dataclass
 class Checkpoint:
     """When the state of a run is saved."""
 
-    minutes: float = option(10.0, "minutes between two checkpoints (fractions allowed)", above=0)
-    keep: str = option("live", "none | live | all: what stays of it when the run is done (live: the weights)")
-    resume: str = option("same", "same | force: go on from what the same sources saved, or from any (recorded)")
+    minutes: float = settings.setting(10.0, "minutes between two checkpoints (fractions allowed)", above=0)
+    keep: str = settings.setting(
+        "live", "what stays of it when the run is done; live: the weights", choices=("none", "live", "all")
+    )
+    resume: str = settings.setting(
+        "same", "go on from what the same sources saved, or from any (recorded)", choices=("same", "force")
+    )
 
 
 @dataclass
 class Lock:
     """How runs are kept from being carried out twice at a time."""
 
-    stale_minutes: float = option(5.0, "minutes without a sign of life after which a run is taken over", above=0)
+    stale_minutes: float = settings.setting(
+        5.0, "minutes without a sign of life after which a run is taken over", above=0
+    )
 
 
 @dataclass
 class Log:
     """What a run writes down on its way."""
 
-    every: int = option(50, "steps between two lines of steps.jsonl", above=0)
-    filmstrip: int = option(0, "stored clips whose decoding after each task is kept in filmstrip.npz")
+    every: int = settings.setting(50, "steps between two lines of steps.jsonl", above=0)
+    filmstrip: int = settings.setting(0, "stored clips whose decoding after each task is kept in filmstrip.npz")
 
 
 @dataclass
 class Paths:
     """Folders outside the project."""
 
-    cache: str | None = option(None, "videos and decoded clips; default: $VIDEO_CL_CACHE or ~/.cache/video-cl-harness")
+    cache: str | None = settings.setting(
+        None, "videos and decoded clips; default: $VIDEO_CL_CACHE or ~/.cache/video-cl-harness"
+    )
 
 
 @dataclass
 class Command:
     """The settings of the command line that belong to no group of their own."""
 
-    methods: list[str] = option([], "methods to run, by name; [all]: every one but those of avalanche")
-    label: str | None = option(None, "label to learn, a column of the clip table; default: the protocol's")
-    setting: str = option("scratch", "scratch | pretrained (an experience before the stream)")
-    replicates: Any = option(None, "3: replicates 0,1,2; [100,101]: these; each sets seed and order_seed; default 1")
-    seeds: list[int] | None = option(None, "seeds of weights and sampling; crossed with order_seeds")
-    order_seeds: list[int] | None = option(None, "seeds of the class order; crossed with seeds")
-    evaluate: str = option("test", "part that accuracy is measured on: test | validation")
-    precision: str = option("float32", "float32 | bfloat16 (autocast)")
-    plugins: list[str] = option([], "your own Python files that register methods")
-    plan: bool = option(False, "print runs, tasks, steps and bytes, then stop; needs no video")
-    out: str = option("runs", "folder of the records")
-    launcher: str = option("local", "local: a process a run; inline: all in this process; slurm: job arrays")
-    workers: int | None = option(None, "runs at a time; default: the cores of this machine", above=0)
-    device: str = option("auto", "auto | cpu | cuda")
-    loader_workers: int = option(0, "processes a run that decode clips ahead (0: in the run itself)")
-    threads: int = option(1, "torch threads of one run", above=0)
-    rerun: str = option("never", "never | changed: run again what other sources of the harness made")
-    debug: bool = option(False, "full traces instead of one-line errors")
-    strict_state: bool = option(False, "stop at each boundary and go on in a new process from the saved state")
-    memory: Memory = option(Memory, "")
-    checkpoint: Checkpoint = option(Checkpoint, "")
-    lock: Lock = option(Lock, "")
-    log: Log = option(Log, "")
-    paths: Paths = option(Paths, "")
-    slurm: Slurm = option(Slurm, "")
+    methods: list[str] = settings.setting([], "methods to run, by name; [all]: every one but those of avalanche")
+    label: str | None = settings.setting(None, "label to learn, a column of the clip table; default: the protocol's")
+    setting: str = settings.setting(
+        "scratch",
+        "pretrained: an experience of other classes comes before the stream",
+        choices=("scratch", "pretrained"),
+    )
+    replicates: Any = settings.setting(
+        None, "3: replicates 0,1,2; [100,101]: these; each sets seed and order_seed; default 1", kind="any"
+    )
+    seeds: list[int] | None = settings.setting(None, "seeds of weights and sampling; crossed with order_seeds")
+    order_seeds: list[int] | None = settings.setting(None, "seeds of the class order; crossed with seeds")
+    evaluate: str = settings.setting("test", "part that accuracy is measured on", choices=("test", "validation"))
+    precision: str = settings.setting("float32", "number format; bfloat16: autocast", choices=("float32", "bfloat16"))
+    plugins: list[str] = settings.setting([], "your own Python files that register methods")
+    plan: bool = settings.setting(False, "print runs, tasks, steps and bytes, then stop; needs no video")
+    out: str = settings.setting("runs", "folder of the records")
+    launcher: str = settings.setting("local", "local: a process a run; inline: all in this process; slurm: job arrays")
+    workers: int | None = settings.setting(None, "runs at a time; default: the cores of this machine", above=0)
+    device: str = settings.setting("auto", "auto: the GPU that torch sees", choices=("auto", "cpu", "cuda"))
+    loader_workers: int = settings.setting(0, "processes a run that decode clips ahead", zero="in the run itself")
+    threads: int = settings.setting(1, "torch threads of one run", above=0)
+    rerun: str = settings.setting(
+        "never", "changed: run again what other sources of the harness made", choices=("never", "changed")
+    )
+    debug: bool = settings.setting(False, "full traces instead of one-line errors")
+    strict_state: bool = settings.setting(
+        False, "stop at each boundary and go on in a new process from the saved state"
+    )
+    memory: Memory = settings.setting(Memory, "")
+    checkpoint: Checkpoint = settings.setting(Checkpoint, "")
+    lock: Lock = settings.setting(Lock, "")
+    log: Log = settings.setting(Log, "")
+    paths: Paths = settings.setting(Paths, "")
+    slurm: Slurm = settings.setting(Slurm, "")
 
 
 # Chosen by name; each brings values that the command line can still change.
@@ -120,44 +126,6 @@ GROUPS = {
 # Which parts of a run say where and how it is carried out, not what comes out.
 EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "loader_workers", "lock",
              "log", "paths", "strict_state", "slurm")  # fmt: skip
-
-
-def shared_settings() -> dict[str, type]:
-    """The dataclasses of the settings that all methods share, by the name of their group.
-
-    methods/shared/settings.py is read without its package, because importing `methods` imports torch.
-    """
-    name, file = "methods_settings", Path(__file__).parents[2] / "methods" / "shared" / "settings.py"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, file)
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    module = sys.modules[name]
-    return {"compressor": module.CompressorSettings, "classifier": module.ClassifierSettings,
-            "replay": module.ReplaySettings, "training": module.TrainingSettings}  # fmt: skip
-
-
-def nearest(word: str, known: Iterable[str]) -> str:
-    """The hint '; did you mean ...?' for a misspelt word, or nothing."""
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def parse_bytes(value: Any) -> int | None:
-    """700kB -> 700000, none -> None; ValueError for what is no positive number of bytes."""
-    if value is None or str(value).lower() == "none":
-        return None
-    text = str(value).strip()
-    match = re.fullmatch(r"(-?\d+(?:\.\d*)?(?:e\d+)?)\s*([A-Za-z]*)", text)
-    units = {unit.lower(): factor for unit, factor in UNITS.items()}
-    if isinstance(value, bool) or match is None or match[2].lower() not in units:
-        raise ValueError(f"memory.budget={text} is no number of bytes; write e.g. 700kB, 2MB, 1GiB, 700000 or none")
-    size = int(float(match[1]) * units[match[2].lower()])
-    if size < 1:
-        raise ValueError(
-            f"memory.budget={text} leaves nothing to remember; give more than 0 bytes, or none for no limit"
-        )
-    return size
 
 
 def seed_pairs(replicates: Any, seeds: list[int] | None, order_seeds: list[int] | None) -> list[tuple[int, int]]:
@@ -188,35 +156,6 @@ def _seeds(name: str, numbers: Any) -> list[int]:
     return numbers
 
 
-def choices(entry: Field) -> tuple[str, ...]:
-    """The words that a field allows, read from its help text: `this | that`; empty where anything goes."""
-    listed = re.search(r"[\w]+(?: (?:\([^)]*\) )?\| [\w]+)+", entry.metadata.get("help", ""))
-    return tuple(re.findall(r"\w+", re.sub(r"\([^)]*\)", "", listed[0]))) if listed and "str" in str(entry.type) else ()
-
-
-def check_values(settings: type, values: dict[str, Any], prefix: str = "", shared: bool = False) -> None:
-    """ValueError if a value is none of the words its field allows, negative, not finite, or not above its bound.
-
-    Of the `shared` settings whole numbers must be above 0, unless their help says what 0 stands for.
-    """
-    for entry in fields(settings):
-        name, value, above = prefix + entry.name, values[entry.name], entry.metadata.get("above")
-        if shared and entry.type is int and "(0:" not in entry.metadata["help"]:
-            above = 0
-        if is_dataclass(entry.type):
-            check_values(entry.type, value, f"{name}.")
-        elif value is None or isinstance(value, bool) or entry.type is Any:
-            continue
-        elif choices(entry) and value not in choices(entry):
-            allowed = choices(entry)
-            raise ValueError(f"{name}={value} is not allowed{nearest(value, allowed)} (allowed: {', '.join(allowed)})")
-        elif isinstance(value, int | float) and not (value >= 0 if above is None else value > above):
-            least = "0 or more" if above is None else f"more than {above:g}"
-            raise ValueError(f"{name}={value} is not allowed: it must be {least}")
-        elif isinstance(value, float) and not math.isfinite(value):
-            raise ValueError(f"{name}={value} is not a finite number")
-
-
 def execution(values: dict[str, Any]) -> dict[str, Any]:
     """The part of a run's config that says how it is carried out, with absolute paths and the number of workers."""
     how = {name: values[name] for name in EXECUTION}
@@ -231,11 +170,16 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def is_of_machine(entry: "Field[Any]") -> bool:
+    """Whether a setting is a place on this machine or what it is capable of, so no part of a run's identity."""
+    return bool(entry.metadata.get("path")) or declared(entry).kind in ("path", "machine")
+
+
 def run_id(config: dict[str, Any], table_hash: str) -> str:
     """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clip table."""
     decides = {key: value for key, value in config.items() if key != "execution"}
     # Annotations are what the clip table's hash says, wherever they and the videos lie.
-    paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if entry.metadata.get("path")}
+    paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if is_of_machine(entry)}
     decides["benchmark"] = {key: value for key, value in config["benchmark"].items() if key not in paths}
     # A plug-in is its bytes: moved to another folder it is still the same method.
     decides["plugins"] = sorted(plugin["sha256"] for plugin in config["plugins"])

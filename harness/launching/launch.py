@@ -24,7 +24,8 @@ from typing import Any
 
 from harness.common.files import text_of, write_json
 from harness.common.folders import RunFolder, Status
-from harness.config.schema import PRELOAD, nearest
+from harness.common.words import nearest
+from harness.config.schema import PRELOAD
 from harness.launching.progress import Display
 from harness.launching.signals import Interrupted, Stop, stopped_by_signals
 from harness.storage.lease import STALE_MINUTES, Lost, described, read, taken

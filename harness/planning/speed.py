@@ -17,7 +17,8 @@ from harness.common.files import write_json
 from harness.config.compose import benchmark_of
 from harness.training.batches import CurrentExperience
 from harness.training.context import Context
-from methods.contract import Batch, Method, find
+from methods import find
+from methods.contract import Batch, Method
 from methods.shared.pretrained import FITTING
 from methods.shared.settings import steps_of
 

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 
 import benchmarks
-import methods  # noqa: F401  registers the built-in methods
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
+from harness.common import plugins
 from harness.common.sources import ROOT, sources_hash
 from harness.config.schema import run_id
 from harness.training.batches import Augmentation, ClipSource
-from methods.contract import Method, Spec, find, load_plugins
+from methods import find
+from methods.contract import Method, Spec
 from methods.shared import pretrained
 from methods.shared.settings import ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
 
@@ -39,7 +40,7 @@ class Context:
 
     def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
         self.config = config
-        load_plugins([plugin_file(plugin) for plugin in config["plugins"]])
+        plugins.load([plugin_file(plugin) for plugin in config["plugins"]])
         self.cls = find(config["method"]["name"])
         self.device = _device(config["execution"]["device"])
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from benchmarks.stream import Experience, Stream
-from harness.common import sources
+from harness.common import plugins, sources
 from harness.common.files import sync_file
 from harness.config.schema import PRELOAD, run_id
 from harness.launching.signals import Interrupted, Stop
@@ -27,7 +27,8 @@ from harness.training.evaluation import Evaluation
 from harness.training.filmstrip import Filmstrip
 from harness.training.journal import Journal
 from harness.training.memory import MemoryMeter, stored_ids
-from methods.contract import Phase, find, load_plugins
+from methods import find
+from methods.contract import Phase
 from methods.shared.settings import steps_of
 
 Progress = Callable[[dict[str, Any]], None]
@@ -45,7 +46,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
     """
     stop = stop or Stop()
     torch.set_num_threads(config["execution"]["threads"])
-    load_plugins([plugin_file(plugin) for plugin in config["plugins"]])  # a new process knows none yet
+    plugins.load([plugin_file(plugin) for plugin in config["plugins"]])  # a new process knows none yet
     opaque = find(config["method"]["name"]).opaque
     if config["execution"]["strict_state"] and not opaque:
         return run_in_pieces(config, folder, stop)

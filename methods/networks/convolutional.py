@@ -11,6 +11,7 @@ from itertools import pairwise
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.networks.kinds import CompressorNetwork
 from methods.shared.code_size import code_grid
 from methods.shared.settings import CompressorSettings
 
@@ -83,3 +84,10 @@ class Decoder(nn.Module):
         x = self.inward(vectors.flatten(0, 1).permute(0, 3, 1, 2))
         x = self.time(self.blocks(x)).reshape(batch * frames, -1, h, w)
         return self.space(x).permute(0, 2, 3, 1).reshape(batch, *self.shape)
+
+
+class Convolutional(CompressorNetwork):
+    """3-D convolutions with strides."""
+
+    encoder = Encoder
+    decoder = Decoder

@@ -5,6 +5,7 @@ import math
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.networks.kinds import CompressorNetwork
 from methods.shared.code_size import code_grid
 from methods.shared.settings import CompressorSettings
 
@@ -59,3 +60,10 @@ class Decoder(nn.Module):
         x = self.outward(self.residual(x).permute(0, 2, 3, 1))
         x = x.reshape(-1, t, h, w, pt, ph, pw, 3).permute(0, 1, 4, 2, 5, 3, 6, 7)
         return x.reshape(-1, t * pt, h * ph, w * pw, 3)
+
+
+class Patch(CompressorNetwork):
+    """One linear map a patch and a residual block."""
+
+    encoder = Encoder
+    decoder = Decoder

@@ -5,7 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from methods.shared.settings import NoSettings, setting
+from harness.common.settings import setting
+from methods.shared.settings import NoSettings
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class EWCSettings:
     """Settings of avalanche:EWC."""
 
     ewc_lambda: float = setting(0.4, "weight of the penalty")
-    mode: str = setting("separate", "separate | online: a penalty for each experience, or one that decays")
+    mode: str = setting("separate", "a penalty for each experience, or one that decays", choices=("separate", "online"))
     decay_factor: float = setting(0.9, "decay of the penalty; of mode online alone")
 
 

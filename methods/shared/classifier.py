@@ -1,37 +1,28 @@
-"""The classifier, one kind for codes and pixels: which network the settings name, and its loss."""
+"""The classifier, one kind for codes and pixels: the network that the settings name, and its loss."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
-from methods.shared.code_size import code_grid
+from methods.networks import CLASSIFIERS
+from methods.networks.head import Headed
 from methods.shared.settings import ClassifierSettings, CompressorSettings
 
 
 def code_classifier(
     clip_shape: tuple[int, ...], compressor: CompressorSettings, classifier: ClassifierSettings, n_classes: int
-) -> nn.Module:
+) -> Headed:
     """Codebook vectors [B,T',H',W',dim] -> logits [B, n_classes]."""
-    if classifier.network == "s3d":
-        from methods.networks.s3d import CodeS3D  # imports torchvision, which takes a while
-
-        return CodeS3D(compressor.dim, n_classes)
-    from methods.networks.small import Classifier
-
-    return Classifier(code_grid(clip_shape, compressor), compressor.dim, classifier.width, n_classes)
+    network: Headed = CLASSIFIERS.get(classifier.network).on_codes(clip_shape, compressor, classifier, n_classes)
+    return network
 
 
 def pixel_classifier(
     clip_shape: tuple[int, ...], compressor: CompressorSettings, classifier: ClassifierSettings, n_classes: int
-) -> nn.Module:
+) -> Headed:
     """Clips, uint8 or float in 0..1 [B,T,H,W,3] -> logits [B, n_classes]."""
-    if classifier.network == "s3d":
-        from methods.networks.s3d import PixelS3D
-
-        return PixelS3D(n_classes)
-    from methods.networks.small import PixelClassifier
-
-    return PixelClassifier(clip_shape, compressor, classifier.width, n_classes)
+    network: Headed = CLASSIFIERS.get(classifier.network).on_pixels(clip_shape, compressor, classifier, n_classes)
+    return network
 
 
 def classification_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:

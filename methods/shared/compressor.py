@@ -9,16 +9,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.networks import convolutional, patch
+from methods.networks import COMPRESSORS
 from methods.shared.quantizer import ProductQuantiser
 from methods.shared.settings import CompressorSettings
-
-NETWORKS = {"patch": patch, "convolutional": convolutional}  # each with Encoder and Decoder
 
 
 def encoder(clip_shape: tuple[int, ...], settings: CompressorSettings) -> nn.Module:
     """Clips [B,T,H,W,3] in 0..1 -> latents [B,T',H',W',dim], by the network that the settings name."""
-    return NETWORKS[settings.network].Encoder(clip_shape, settings)
+    network: nn.Module = COMPRESSORS.get(settings.network).encoder(clip_shape, settings)
+    return network
 
 
 class Snapshot(nn.Module):
@@ -45,7 +44,7 @@ class Compressor(nn.Module):
         self.settings = settings
         self.encoder = encoder(clip_shape, settings)
         self.quantiser = ProductQuantiser(settings)
-        self.decoder = NETWORKS[settings.network].Decoder(clip_shape, settings)
+        self.decoder: nn.Module = COMPRESSORS.get(settings.network).decoder(clip_shape, settings)
 
     def loss(self, clips: Tensor, generator: torch.Generator, replace: bool) -> Tensor:
         """Reconstruction + commitment on float clips in 0..1; moves the codebook by one EMA step."""
