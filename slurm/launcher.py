@@ -16,7 +16,8 @@ from typing import Any
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
-from slurm.folders import mark, write_json
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
 from slurm.job import RunFolders
 from slurm.jobs import alive
 from slurm.settings import resources
@@ -138,7 +139,7 @@ def submit(
         wanted = arrays(runs, settings)
         for number, array in enumerate(wanted):
             for member in array.runs:
-                mark(member, "queued", None)
+                RunFolder(member).mark("queued", None)
             try:
                 words = [[str(member) for member in each] for each in array.jobs]
                 job = RunFolders(command, array.asked["minutes"])
@@ -146,7 +147,7 @@ def submit(
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 why = f"sbatch refused: {refusal(error)}"
                 for member in (each for rest in wanted[number:] for each in rest.runs):
-                    mark(member, "failed", why)
+                    RunFolder(member).mark("failed", why)
                 raise ValueError(f"{why} (jobs submitted so far: {len(jobs)})") from error
             jobs |= {job.job_id: [each.name for each in runs] for job, runs in zip(made, array.jobs, strict=True)}
             write_json(folder / "jobs.json", content)

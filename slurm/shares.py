@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
 
-from harness.common.settings import from_text
+from harness.common.settings import check, from_text, typed
 from harness.common.words import unknown
 from slurm.launcher import status_command, submit
 from slurm.settings import Slurm
@@ -26,10 +26,9 @@ def submit_shares(out: Path, folders: Sequence[Path], given: Mapping[str, str], 
     for name, text in given.items():
         if name not in ASKED:
             raise ValueError(unknown("setting of Slurm", name, ASKED))
-        value = from_text(entries[name], text)
-        if isinstance(settings[name], int | float) and (not isinstance(value, int | float) or value < 0):
-            raise ValueError(f"slurm.{name}={text} is not allowed: give a number from 0 on")
-        settings[name] = value
+        settings[name] = from_text(entries[name], text)
+    settings = typed(Slurm, settings, "slurm.")
+    check(Slurm, settings, "slurm.")
     words = [*command, f"workers={settings['cpus']}"]
     jobs = submit(out, dict.fromkeys(folders, "prepare"), settings, words)
     return f"{len(jobs)} jobs submitted; {status_command(out)} tells how they do"

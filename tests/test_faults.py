@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
 from harness.launching import launch
 from harness.launching.signals import Interrupted, Stop
 from harness.run import main
 from harness.storage import checkpoint
 from harness.storage import lease as lock
-from harness.storage.record import write_json
 from harness.training.loop import run
 from slurm import status
 from slurm.jobs import runs
@@ -178,7 +179,7 @@ def test_a_state_that_does_not_fit_is_refused_in_one_line():
 
 def test_what_other_sources_saved_is_put_aside_unless_forced(capfd, monkeypatch):
     config, folder = half_way()
-    monkeypatch.setattr("harness.storage.record.sources_hash", lambda: "f" * 64)
+    monkeypatch.setattr("harness.common.sources.sources_hash", lambda: "f" * 64)
     twin = tiny.new_folder() / "twin"
     subprocess.run(["cp", "-r", folder, twin], check=True)
     again = run(config, folder)
@@ -346,12 +347,12 @@ def test_crafted_configs_are_refused_in_one_line(tmp_path):
     ):
         write_json(folder / "config.json", content)
         launch.execute(folder, lambda position: None)
-        now = launch.read_status(folder)
-        assert now["state"] == "failed"
-        assert re.search(said, now["reason"]), now["reason"]
+        now = RunFolder(folder).status()
+        assert now.state == "failed"
+        assert re.search(said, now.reason), now.reason
     (folder / "config.json").write_text('{"execution": ')
     launch.execute(folder, lambda position: None)
-    assert "cannot be read" in launch.read_status(folder)["reason"]
+    assert "cannot be read" in RunFolder(folder).status().reason
 
 
 def test_crafted_status_and_sweep_files_are_told_and_lead_nowhere(tmp_path, capsys):
@@ -370,5 +371,5 @@ def test_crafted_status_and_sweep_files_are_told_and_lead_nowhere(tmp_path, caps
         said = capsys.readouterr().out
         assert "1 runs:" in said, content
         assert "\x1b" not in said
-        assert isinstance(launch.read_status(folder)["restarts"], int)
+        assert isinstance(RunFolder(folder).status().restarts, int)
     assert list((tmp_path / "outside").iterdir()) == []

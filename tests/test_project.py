@@ -12,8 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("harness", "methods", "benchmarks", "slurm", "results")
 MAY_IMPORT = {"harness": set(ROOMS), **{room: {room} for room in ROOMS[1:]}}
 # Command modules of a room resolve the command line, which lives in harness.config.schema.
-COMMANDS = {"slurm/status.py", "slurm/retry.py", "slurm/cancel.py",
-            "results/tables.py", "results/plots.py", "results/report.py", "results/compare.py"}  # fmt: skip
+COMMANDS = {"results/tables.py", "results/plots.py", "results/report.py", "results/compare.py"}  # fmt: skip
 FILES = [path for room in ROOMS for path in sorted((ROOT / room).rglob("*.py"))]
 
 

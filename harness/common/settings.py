@@ -153,7 +153,8 @@ def typed(group: type, values: Mapping[str, Any], prefix: str = "") -> dict[str,
 
 
 def _typed(entry: "Field[Any]", value: Any, prefix: str) -> Any:
-    if entry.type is Any or (value is None and entry.default is None):
+    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", str | None: "a text"}
+    if entry.type not in words or (value is None and entry.default is None):
         return value
     number = isinstance(value, int) and not isinstance(value, bool)
     if entry.type is int and number:
@@ -165,8 +166,7 @@ def _typed(entry: "Field[Any]", value: Any, prefix: str) -> Any:
     if entry.type in (str, str | None) and (number or isinstance(value, str)):  # 700 on a command line is a number
         is_path = declared(entry).kind == "path"  # made absolute, since a job on a cluster begins in another folder
         return os.path.abspath(os.path.expanduser(value)) if is_path else str(value)
-    words = {int: "a whole number", float: "a number", bool: "true or false"}.get(entry.type, "a text")  # type: ignore
-    raise ValueError(f"{prefix}{entry.name} must be {words}, not {value!r}")
+    raise ValueError(f"{prefix}{entry.name} must be {words[entry.type]}, not {value!r}")
 
 
 def from_text(entry: "Field[Any]", text: str) -> Any:

@@ -12,8 +12,8 @@ import benchmarks
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.common import plugins
+from harness.common.sources import ROOT, sources_hash
 from harness.config.schema import run_id
-from harness.storage.record import ROOT, sources_hash
 from harness.training.batches import Augmentation, ClipSource
 from methods import find
 from methods.contract import Method, Spec
