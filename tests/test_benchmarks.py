@@ -293,7 +293,7 @@ def test_a_damaged_shard_is_found(copied):
 
 
 def test_a_cache_of_other_clips_is_refused(tiny, copied):
-    with pytest.raises(OSError, match="made for other clips"):
+    with pytest.raises(OSError, match="built for other clips"):
         made(copied, tiny.table, 11)
 
 
