@@ -11,11 +11,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark, recorded
 from benchmarks.annotations import Annotations
 from benchmarks.clips import ClipTable
 from benchmarks.frames.find import find_videos
-from benchmarks.recorded import Recording, hold_out
+from benchmarks.recorded import Recorded, Recording, hold_out
 from benchmarks.settings import KineticsSettings
 
 COLUMNS = (
@@ -44,14 +43,37 @@ _CLIP = re.compile(r"([A-Za-z0-9_-]{11})_(\d{6})_(\d{6})", re.ASCII)
 _TEST_SHARE = 0.25  # of the clips of source=validation
 
 
-def describe(settings: KineticsSettings, cache: Path) -> Benchmark:
-    """The benchmark without frames: writes nothing."""
-    return recorded.describe("kinetics", recording(settings), settings, cache)
+class Kinetics(Recorded):
+    """Kinetics-400, 600, 700 and 700-2020."""
 
+    Settings = KineticsSettings
+    settings: KineticsSettings
 
-def load(settings: KineticsSettings, cache: Path, workers: int) -> Benchmark:
-    """The benchmark with its frames."""
-    return recorded.load("kinetics", recording(settings), settings, cache, workers)
+    def recording(self) -> Recording:
+        """The clip table out of the annotation files."""
+        settings = self.settings
+        if settings.annotations is None:
+            raise ValueError(
+                "benchmark kinetics needs benchmark.annotations=DIR: the folder with the CSVs of "
+                f"Kinetics-{settings.version}, e.g. kinetics{settings.version}_train.csv and _validate.csv, or "
+                "train.csv and val.csv"
+            )
+        test = _clips(settings, "validation")
+        if settings.source == "validation":
+            rows, notes = _divided(test, settings)
+        else:
+            rows, notes = _official(_clips(settings, "train"), test, settings)
+        rows["action"] = _one_spelling(rows["action"])
+        streamed = {}
+        if settings.pretrain != "none":
+            known = kinetics_400_classes(merged=settings.pretrain == "k400_merged")
+            classes = sorted(set(rows["action"]))
+            kept = tuple(name for name in classes if name.lower() not in known)
+            streamed["action"] = kept
+            notes.append(f"{len(classes) - len(kept)} classes of Kinetics-400 are kept for pre-training")
+        table = ClipTable.of(rows, Path("."), ("action",), streamed=streamed)
+        key = _key(table.frame)
+        return Recording(table, "action", lambda root: find_videos(root, key), tuple(notes))
 
 
 def plain_name(label: str) -> str:
@@ -66,31 +88,6 @@ def kinetics_400_classes(merged: bool) -> frozenset[str]:
     text = (resources.files("benchmarks") / "kinetics_400_classes.txt").read_text(encoding="utf-8")
     names = [line for line in text.splitlines() if not line.startswith("#")]
     return frozenset((RENAMED.get(name, name) if merged else name).lower() for name in names)
-
-
-def recording(settings: KineticsSettings) -> Recording:
-    if settings.annotations is None:
-        raise ValueError(
-            "benchmark kinetics needs benchmark.annotations=DIR: the folder with the CSVs of "
-            f"Kinetics-{settings.version}, e.g. kinetics{settings.version}_train.csv and _validate.csv, or train.csv "
-            "and val.csv"
-        )
-    test = _clips(settings, "validation")
-    if settings.source == "validation":
-        rows, notes = _divided(test, settings)
-    else:
-        rows, notes = _official(_clips(settings, "train"), test, settings)
-    rows["action"] = _one_spelling(rows["action"])
-    streamed = {}
-    if settings.pretrain != "none":
-        known = kinetics_400_classes(merged=settings.pretrain == "k400_merged")
-        classes = sorted(set(rows["action"]))
-        kept = tuple(name for name in classes if name.lower() not in known)
-        streamed["action"] = kept
-        notes.append(f"{len(classes) - len(kept)} classes of Kinetics-400 are kept for pre-training")
-    table = ClipTable.of(rows, Path("."), ("action",), streamed=streamed)
-    key = _key(table.frame)
-    return Recording(table, "action", lambda root: find_videos(root, key), tuple(notes))
 
 
 def _official(train: pd.DataFrame, test: pd.DataFrame, settings) -> tuple[pd.DataFrame, list[str]]:

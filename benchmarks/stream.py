@@ -1,20 +1,15 @@
 """A stream of experiences: which classes come when, as rows of the clip table; no pixels."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from benchmarks import unknown
 from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
-
-if TYPE_CHECKING:
-    from avalanche.benchmarks import CLScenario
-
-    from benchmarks import Reader
+from harness.common.words import unknown
 
 SETTINGS = ("scratch", "pretrained")
 
@@ -56,20 +51,13 @@ class Stream:
 
     @property
     def n_experiences(self) -> int:
+        """How many tasks there are."""
         return len(self.class_order)
 
     @property
     def n_classes(self) -> int:
+        """How many classes the stream has."""
         return len(self.classes)
-
-    def to_avalanche(self, reader: "Reader", transform: Callable[[Any], Any] | None = None) -> "CLScenario":
-        """This stream as a benchmark of Avalanche, which decodes a clip by `reader` when an item is asked for.
-
-        Items: (clip uint8 tensor [T,H,W,3] or what `transform` makes of it, class id, task label 0).
-        """
-        from benchmarks.avalanche import benchmark  # imports avalanche, which takes a while
-
-        return benchmark(self, reader, transform)
 
 
 def build_stream(

@@ -165,7 +165,7 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
 def make_videos(configs: list[dict[str, Any]]) -> None:
     """What the cache lacks is made here, once and with all cores, and not by each run."""
     import benchmarks
-    from harness.config.schema import cores
+    from harness.common.machine import cores
 
     distinct = {json.dumps(config["benchmark"]): config for config in configs}
     for config in distinct.values():

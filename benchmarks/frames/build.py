@@ -1,4 +1,4 @@
-"""The making of a frame cache: one sweep over each video, in watched processes, to be taken up again after a kill."""
+"""The builder of a frame cache: one sweep over each video, in watched processes, to be taken up again after a kill."""
 
 import csv
 import hashlib
@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.frames import watched
-from benchmarks.frames.cache import VERSION, FrameCache
+from benchmarks.frames.cache import VERSION, BadClip, FrameCache
 from benchmarks.frames.decode import BadVideo
-from benchmarks.frames.parallel import made_once, progress
+from benchmarks.frames.parallel import build_once, progress
 from benchmarks.frames.shards import CODECS, ENTRY, Beat, Clip, Packed, ShardJob, shard_name, write_shard
 from benchmarks.randomness import generator
+from harness.common.files import write_json
+from harness.common.units import bytes_text
+from harness.common.words import check_choice
 
 if TYPE_CHECKING:
     from benchmarks.clips import ClipTable
@@ -75,14 +78,13 @@ def prepare(
     The folder appears only when complete and verified; what a killed process had finished stays in the folder `part`
     beside it (default: `<folder>.part`) and is taken up again. Raises OSError where the disk is too small.
     """
-    if wish.codec not in CODECS:
-        raise ValueError(f"unknown codec of the frame cache: {wish.codec!r} (allowed: {', '.join(CODECS)})")
-    with made_once(folder, part or part_of(folder)) as work:
+    check_choice("codec", wish.codec, CODECS)
+    with build_once(folder, part or part_of(folder)) as work:
         if work is not None:
-            making = _Making(work, table, np.asarray(rows), wish)
-            making.check_disk(title)
-            making.sweep(workers)
-            making.finish(folder)
+            builder = _Builder(work, table, np.asarray(rows), wish)
+            builder.check_disk(title)
+            builder.sweep(workers)
+            builder.finish(folder)
     cache = FrameCache(folder)
     made = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
     stale = made != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates, wish.margin)
@@ -99,13 +101,13 @@ def part_of(folder: Path) -> Path:
 def prepare_share(part: Path, table, rows, wish: Wish, workers: int, title: str, share: tuple[int, int]) -> None:
     """Write the shards k of n only, with share (k, n), to `part` for a later `prepare`; others may write meanwhile."""
     part.mkdir(parents=True, exist_ok=True)
-    making = _Making(part, table, np.asarray(rows), wish)
-    making.todo = [number for number in making.todo if number % share[1] == share[0]]
-    making.check_disk(title)
-    making.sweep(workers)
+    builder = _Builder(part, table, np.asarray(rows), wish)
+    builder.todo = [number for number in builder.todo if number % share[1] == share[0]]
+    builder.check_disk(title)
+    builder.sweep(workers)
 
 
-class _Making:
+class _Builder:
     """The shards of a cache in the folder `work`, each with a JSON file that says what is in it once it is complete."""
 
     def __init__(self, work: Path, table: "ClipTable", rows: np.ndarray, wish: Wish) -> None:
@@ -150,12 +152,12 @@ class _Making:
     def check_disk(self, title: str) -> None:
         """Say what room the shards will take; OSError where it is not there."""
         clips = [sum(len(listed) for _, listed in self.jobs[number].videos) for number in self.todo]
-        wanted, free = sum(clips) * self.wish.clip_bytes, shutil.disk_usage(self.work).free
+        needed, free = sum(clips) * self.wish.clip_bytes, shutil.disk_usage(self.work).free
         there = len(self.jobs) - len(self.todo)
         about = "" if self.wish.codec == "raw" else "about "
         taken_up = f", {there} of {len(self.jobs)} shards are there already" if there else ""
-        text = f"{title}: {sum(clips):,} clips, {about}{_size(wanted)} of {_size(free)} free{taken_up}"
-        if wanted > free:
+        text = f"{title}: {sum(clips):,} clips, {about}{bytes_text(needed)} of {bytes_text(free)} free{taken_up}"
+        if needed > free:
             raise OSError(f"{text}: not enough room in {self.work.parent} (paths.cache=DIR names another folder)")
         print(text, file=sys.stderr, flush=True)
 
@@ -178,7 +180,7 @@ class _Making:
                 content = {"key": self.keys[number], "size": states[place].job.path.stat().st_size}
                 os.replace(states[place].job.path, path)
                 self.contents[number] = content | states[place].content()
-                _write_json(path.with_name(f"{path.name}.json"), self.contents[number])
+                write_json(path.with_name(f"{path.name}.json"), self.contents[number])
 
             watched.run(write_shard, jobs, workers, self.wish.patience, told, done, lambda n, why: states[n].lost(why))
 
@@ -210,7 +212,7 @@ class _Making:
             "table": self.table.hash,
             "shards": [content["size"] for content in contents],
             "index_sha256": hashlib.sha256(index.tobytes()).hexdigest(),
-            "bad": [[row, why, done] for row, (why, done) in sorted(notes.items())],
+            "bad": [[row, clip.reason, clip.kind, clip.by] for row, clip in sorted(notes.items())],
         }
         (self.work / "header.json").write_text(json.dumps(header, indent=1))
 
@@ -223,7 +225,7 @@ class _Making:
         payload = np.memmap(path, np.uint8, "r")
         wanted = {clip.row for _, clips in self.jobs[number].videos for clip in clips}
         rows = [row for row, *_ in content["entries"]] + [int(row) for row in content["bad"]]
-        sums = all(zlib.crc32(payload[at : at + size]) == crc for _, at, size, crc in content["entries"])
+        sums = all(zlib.crc32(payload[at : at + size].data) == crc for _, at, size, crc in content["entries"])
         if not sums or len(rows) != len(wanted) or set(rows) != wanted:
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
             raise OSError(f"{path} is not as it was written: is the disk sound? Run again to write it anew")
@@ -285,56 +287,44 @@ def _key(job: ShardJob) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _write_json(path: Path, content: Any) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content))
-    os.replace(beside, path)
-
-
-def _size(n: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000 or unit == "GB":
-            return f"{n:.1f} {unit}" if unit == "GB" else f"{n:.0f} {unit}"
-        n /= 1000
-    return ""
-
-
 # ---- bad clips
 
 
-def _deal_with(bad, short, index, table, on_bad: str) -> tuple[np.ndarray, dict[int, tuple[str, str]]]:
+def _deal_with(
+    bad: Mapping[int, str], short: Mapping[int, str], index: np.ndarray, table: "ClipTable", on_bad: str
+) -> tuple[np.ndarray, dict[int, BadClip]]:
     """The index with entries for replaced clips, and for each odd clip its reason and what was done."""
-    notes = {row: (why, "kept, its last frame repeats") for row, why in short.items()}
+    notes = {row: BadClip(why, "kept") for row, why in short.items()}
     place = {int(row): number for number, row in enumerate(index["row"])}
     keys = list(zip(table.frame["split"], *(table.frame[name] for name in table.labels), strict=True))
-    alike: dict[tuple, list[int]] = {}
+    alike: dict[tuple[str, ...], list[int]] = {}
     for row in sorted(place) if on_bad == "replace" and bad else ():
         alike.setdefault(keys[row], []).append(row)
     more = []
     for row, why in sorted(bad.items()):
         choice = alike.get(keys[row], [])
         if not choice:
-            notes[row] = (why, "skipped")
+            notes[row] = BadClip(why, "skipped")
             continue
         sample = table.frame["sample_id"].iloc[row]
         other = choice[int(generator("replacement", sample).integers(len(choice)))]
         entry = index[place[other]].copy()
         entry["row"] = row
         more.append(entry)
-        notes[row] = (why, f"replaced by {table.frame['sample_id'].iloc[other]}")
+        notes[row] = BadClip(why, "replaced", table.frame["sample_id"].iloc[other])
     return (np.concatenate([index, np.array(more, ENTRY)]) if more else index), notes
 
 
-def _write_bad(path: Path, notes: Mapping[int, tuple[str, str]], table) -> None:
+def _write_bad(path: Path, notes: Mapping[int, BadClip], table: "ClipTable") -> None:
     with open(path, "w", newline="", encoding="utf-8") as out:
         lines = csv.writer(out)
         lines.writerow(("sample_id", "file", "reason", "done"))
-        for row, (why, done) in sorted(notes.items()):
+        for row, bad in sorted(notes.items()):
             clip = table.frame.iloc[row]
-            lines.writerow((clip["sample_id"], clip["file"], why, done))
+            lines.writerow((clip["sample_id"], clip["file"], bad.reason, bad.done))
 
 
-def _fail(folder: Path, work: Path, bad: Mapping[int, str], table) -> None:
+def _fail(folder: Path, work: Path, bad: Mapping[int, str], table: "ClipTable") -> None:
     reasons: Sequence[str] = list(dict.fromkeys(bad.values()))
     listed = folder.parent / f"{folder.name}-bad.csv"
     (work / "bad.csv").replace(listed)

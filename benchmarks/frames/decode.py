@@ -7,6 +7,8 @@ import av
 import numpy as np
 from PIL import Image
 
+from harness.common.words import check_choice
+
 # Times given with few decimals fall just short of the frame they mean; the tolerance is far below any frame's length.
 TOLERANCE = 1e-6
 # Between clips further apart than this (seconds), seeking costs less than decoding on.
@@ -28,8 +30,7 @@ def fit(pixels: np.ndarray, height: int, width: int, how: str) -> np.ndarray:
 
     how: crop scales until the frame just covers the size and cuts the centre out of it; stretch ignores proportions.
     """
-    if how not in FITS:
-        raise ValueError(f"unknown way of resizing: {how!r} (allowed: {', '.join(FITS)})")
+    check_choice("resize", how, FITS)
     h, w = pixels.shape[:2]
     if (h, w) == (height, width):
         return pixels
@@ -86,6 +87,15 @@ def end_time(path: Path | str, rate: float | None = None) -> float | None:
         if stream.duration is not None:
             return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
         return None if container.duration is None else container.duration / av.time_base
+
+
+def pixel_rate(path: Path | str) -> float | None:
+    """Pixels that a second of the video has, as its header says; None where it does not say, or is no video file."""
+    try:
+        with _open(path) as (_, stream):
+            return float(stream.width * stream.height * (stream.average_rate or 0)) or None
+    except (BadVideo, OSError):
+        return None
 
 
 # ---- video files

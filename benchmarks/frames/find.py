@@ -1,6 +1,8 @@
 """Which video files and frame folders lie under a folder, by the name that annotations know them by."""
 
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,3 +64,17 @@ def _one(name: str, paths: list[Path]) -> Path:
             f"{len(chosen)} files for {name}: {chosen[0]}, {chosen[1]}; let benchmark.videos name the folder of one"
         )
     return chosen[0]
+
+
+def listing(root: Path, most: int = 3) -> str:
+    """What lies under a folder, for a message: the first few names, and how many files of each ending.
+
+    It looks at no more than 10,000 files, since folders of images hold millions.
+    """
+    files = (Path(path, name) for path, _, names in os.walk(root) for name in sorted(names))
+    names = [file.relative_to(root).as_posix() for file in itertools.islice(files, 10_000)]
+    if not names:
+        return "it holds no files"
+    endings = Counter(Path(name).suffix.lower() or "no ending" for name in names)
+    counts = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(most))
+    return f"it holds {', '.join(names[:most])}{', ...' if len(names) > most else ''} ({counts})"

@@ -89,7 +89,7 @@ def die_with_parent() -> None:
 
 
 @contextmanager
-def made_once(folder: Path, part: Path | None = None) -> Iterator[Path | None]:
+def build_once(folder: Path, part: Path | None = None) -> Iterator[Path | None]:
     """Yield a temporary folder to fill when `folder` does not exist yet, else None; it becomes `folder` at the end.
 
     A lock beside lets one process work while others wait for its result. Of a killed process only its temporary

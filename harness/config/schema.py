@@ -5,15 +5,14 @@ Imports neither torch nor Hydra, so that `--help` can be made from the dataclass
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks import default_cache
-from benchmarks.settings import SETTINGS
+from benchmarks import SETTINGS, default_cache
 from harness.common import settings  # not the function alone: one of the fields is called `setting`
+from harness.common.machine import cores
 from harness.common.settings import declared
 from slurm.settings import Slurm
 
@@ -165,14 +164,9 @@ def execution(values: dict[str, Any]) -> dict[str, Any]:
     return how
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def is_of_machine(entry: "Field[Any]") -> bool:
     """Whether a setting is a place on this machine or what it is capable of, so no part of a run's identity."""
-    return bool(entry.metadata.get("path")) or declared(entry).kind in ("path", "machine")
+    return declared(entry).kind in ("path", "machine")
 
 
 def run_id(config: dict[str, Any], table_hash: str) -> str:

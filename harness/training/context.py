@@ -83,7 +83,7 @@ class Context:
     def fields(self) -> dict[str, Any]:
         """What the record says of the run itself."""
         config, names = self.config, self.stream.classes
-        rule = protocols.PROTOCOLS.get(config["protocol"])
+        rule = protocols.PROTOCOLS.get(config["protocol"]) if config["protocol"] in protocols.PROTOCOLS else None
         primary = rule.primary if rule else "final_accuracy"
         digest = rule.hash(self.table.hash) if rule else self.table.hash[:12]
         return {
