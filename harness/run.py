@@ -59,6 +59,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
     from harness.launching import launch
     from harness.planning import plan
+    from harness.storage.lease import free_abandoned
 
     out = Path(asked.execution["out"])
     launch.check(asked.execution, asked.runs, asked.plan)
@@ -70,6 +71,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     todo = unfinished(out, asked.runs, asked.rerun)
     plan.groups({run_id: asked.runs[run_id] for run_id in todo})
     write_sweep(out, asked, words)
+    free_abandoned([out / run_id for run_id in todo], asked.execution["lock"]["stale_minutes"])
     folders = [out / run_id for run_id in todo if queue(out / run_id, asked.runs[run_id])]
     make_videos([asked.runs[folder.name] for folder in folders])
     return folders

@@ -1,7 +1,5 @@
 """Which run is in which job, what Slurm says of it, and what state the run is in by that and by its own files."""
 
-import os
-import socket
 import subprocess
 import time
 from dataclasses import dataclass, replace
@@ -9,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.common.files import read_json
-from harness.common.folders import STALE_SECONDS, RunFolder, Status, is_run_id, sweeps
+from harness.common.folders import STALE_SECONDS, RunFolder, is_run_id, sweeps
+from harness.common.processes import is_gone
 
 STATES = ("queued", "running", "preempted", "failed", "lost", "done")
 ENDED = ("failed", "lost", "done")
@@ -99,7 +98,7 @@ def runs(out: Path) -> tuple[list[QueuedRun], str | None]:
 def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> QueuedRun:
     status = RunFolder(folder).status()
     state, reason = status.state, status.reason
-    beat = max((each for each in (status.heartbeat, _lock_beat(folder)) if each is not None), default=None)
+    beat = max((each for each in (status.heartbeat, _touched(folder / "lock")) if each is not None), default=None)
     age = None if beat is None else max(time.time() - beat, 0.0)
     if RunFolder(folder).is_done():
         state, reason = "done", None
@@ -114,29 +113,24 @@ def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> Q
             state = "queued" if state == "queued" else "preempted"
     elif job is not None and asked and state != "failed":
         state, reason = "lost", f"job {job} is gone and the run is not done"
-    elif job is None and state == "running" and _dead(status, age):
+    elif job is None and state == "running" and _is_dead(folder, age):
         state, reason = "lost", "its process is gone"
     return QueuedRun(folder.name, _method(folder), state, reason, status.position, age, status.started,
                      status.restarts, job)  # fmt: skip
 
 
-def _lock_beat(folder: Path) -> float | None:
+def _touched(lock: Path) -> float | None:
     """When the process of a run last said that it is alive; it does so also in long steps."""
-    beat = read_json(folder / "lock").get("heartbeat")
-    return beat if isinstance(beat, int | float) else None
-
-
-def _dead(status: Status, age: float | None) -> bool:
-    """Whether a run that no Slurm job carries out has stopped without a word."""
-    if status.host != socket.gethostname() or status.pid is None:
-        return age is None or age > STALE_SECONDS
     try:
-        os.kill(status.pid, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+        return lock.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _is_dead(folder: Path, age: float | None) -> bool:
+    """Whether a run that no Slurm job carries out has stopped without a word."""
+    gone = is_gone(read_json(folder / "lock"))
+    return (age is None or age > STALE_SECONDS) if gone is None else gone
 
 
 def _method(folder: Path) -> str:

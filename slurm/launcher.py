@@ -1,6 +1,5 @@
 """Runs become job arrays: grouped by equal resources, several runs a job if asked, split at the longest array."""
 
-import fcntl
 import shlex
 import shutil
 import subprocess
@@ -13,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
@@ -164,8 +164,7 @@ def refusal(error: Exception) -> str:
 def locked(out: Path):
     """One submission at a time, so that two of the same runs do not both find them free."""
     (out / "slurm").mkdir(parents=True, exist_ok=True)
-    with open(out / "slurm" / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(out / "slurm" / ".lock"):
         yield
 
 

@@ -22,13 +22,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from harness.common.files import text_of, write_json
+from harness.common.files import read_json, text_of, write_json
 from harness.common.folders import RunFolder, Status
 from harness.common.words import nearest
 from harness.config.schema import PRELOAD
 from harness.launching.progress import Display
 from harness.launching.signals import Interrupted, Stop, stopped_by_signals
-from harness.storage.lease import STALE_MINUTES, Lost, described, read, taken
+from harness.storage.lease import STALE_MINUTES, Lost, described, taken
 
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 # Between asking a run to stop and killing it; Slurm warns a job 90 s before its end.
@@ -112,7 +112,7 @@ def execute(
             note(folder, state="failed", reason=reason_of(error))
             return error
         if lock is None:
-            print(f"{folder.name} is left to {described(read(folder / 'lock'))}", file=sys.stderr)
+            print(f"{folder.name} is left to {described(read_json(folder / 'lock'))}", file=sys.stderr)
             return None
         stack.enter_context(lock.beating())
         return _carry_out(config, folder, Reporter(folder, show, lock.check), stop)
