@@ -67,11 +67,13 @@ class Recorded(BenchmarkSource):
         clips = self._clips()
         folder = self._folder(clips)
         if folder.is_dir():
-            return self._benchmark(clips, FrameCache(folder).bad, None, True)
+            return self._decoded(clips, FrameCache(folder))
         kind = "skipped" if self.settings.on_bad == "skip" else "absent"
         bad = {row: BadClip(why, kind) for row, why in clips.missing.items()}
-        found = self._benchmark(clips, bad, None, self.settings.on_bad == "fail")
-        return replace(found, decoding=self._decoding(clips))
+        settled = self.settings.on_bad == "fail"
+        found = self._benchmark(clips, bad, settled)
+        later = () if settled else ("which clips are bad is known once they are decoded; run ids may change then",)
+        return replace(found, notes=(*found.notes, *later), decoding=self._decoding(clips))
 
     def load(self, workers: int) -> Benchmark:
         """The benchmark with its frames; what the cache lacks is decoded first."""
@@ -82,9 +84,8 @@ class Recorded(BenchmarkSource):
             frames = prepare(folder, clips.table, rows, wish, workers, title, self._unfinished(clips))
         except BadVideo as error:
             raise BadVideo(f"{error} (benchmark.on_bad=skip or replace goes on without them)") from error
-        if self.settings.stage is not None:
-            frames = staged(frames, Path(self.settings.stage))
-        return self._benchmark(clips, frames.bad, frames, True)
+        stage = self.settings.stage
+        return replace(self._decoded(clips, frames), reader=staged(frames, Path(stage)) if stage else frames)
 
     def write_share(self, workers: int, share: int, shares: int) -> None:
         """Decode the share `share` (from 0) of `shares` for a later `load`."""
@@ -153,7 +154,19 @@ class Recorded(BenchmarkSource):
         hours = float(lengths.sum()) * sum(rates) / len(rates) / PIXELS_A_SECOND / 3600 if known else None
         return Decoding(len(rows), len(rows) * self._shape_of_wish(clips).clip_bytes, hours)
 
-    def _benchmark(self, clips: _Clips, bad: Mapping[int, BadClip], frames: FrameCache | None, ok: bool) -> Benchmark:
+    def _decoded(self, clips: _Clips, frames: FrameCache) -> Benchmark:
+        """The benchmark as its cache has it; says which videos of bad clips came later than the cache."""
+        found, built = self._benchmark(clips, frames.bad, True), (frames.folder / "header.json").stat().st_mtime
+        files = sorted({clips.table.frame["file"].iloc[row] for row, bad in frames.bad.items() if bad.kind != "kept"})
+        videos = [clips.table.videos[file].path for file in files if file in clips.table.videos]
+        newer = [path.name for path in videos if path.stat().st_mtime > built]
+        if newer:
+            note = (f"{len(newer)} videos of bad clips have changed since they were decoded, as {newer[0]}: delete "
+                    f"{frames.folder} to decode again")  # fmt: skip
+            return replace(found, notes=(*found.notes, note))
+        return found
+
+    def _benchmark(self, clips: _Clips, bad: Mapping[int, BadClip], settled: bool) -> Benchmark:
         settings, notes = self.settings, list(clips.notes)
         skipped = {row: clip.reason for row, clip in bad.items() if clip.kind == "skipped"}
         table = replace(clips.table, unusable=skipped)
@@ -168,13 +181,13 @@ class Recorded(BenchmarkSource):
             settings.frames,
             settings.size,
             settings.size,
-            frames,
+            None,
             tuple(notes),
             bad=tuple({"sample_id": ids.iloc[row], "file": files.iloc[row], "reason": clip.reason, "done": clip.done}
                       for row, clip in sorted(bad.items())),
             mirrored=_mirrored(table, settings.flip),
             changed={ids.iloc[row]: clip.by for row, clip in bad.items() if clip.kind in ("skipped", "replaced")},
-            settled=ok,
+            settled=settled,
         )  # fmt: skip
 
 

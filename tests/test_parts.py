@@ -1,5 +1,8 @@
 """A part of a benchmark, clips that were skipped, videos that are not there, and what decoding will take."""
 
+import os
+import shutil
+
 import numpy as np
 import pytest
 
@@ -97,6 +100,26 @@ def test_a_run_with_skipped_clips_is_another_run(ek, film, tmp_path):  # noqa: F
     assert missing.clips_hash == skipping.clips_hash
     assert any("6 skipped" in note for note in missing.notes)
     (root / "P05_05.mp4").write_bytes(content)
+
+
+def test_a_run_is_asked_for_anew_when_its_skipped_clips_arrive(ek, film, tmp_path):  # noqa: F811
+    root = lay_out(tmp_path / "videos", film, videos_of(ek), "{v}.mp4")
+    content = (root / "P05_05.mp4").read_bytes()
+    words = ["methods=[er]", "benchmark=epic_kitchens", "protocol=none", "memory.budget=1MB", "benchmark.on_bad=skip",
+             f"benchmark.annotations={ek}", f"benchmark.videos={root}", "benchmark.frames=5", "benchmark.size=32",
+             "benchmark.min_train=1", "benchmark.min_test=1", f"paths.cache={tmp_path / 'cache'}"]  # fmt: skip
+    (root / "P05_05.mp4").write_bytes(b"damaged")
+    planned = list(request([*words, "plan=true"]).runs)
+    skipped = list(request(words).runs)
+    assert skipped != planned  # decoding has shown what is damaged
+    assert list(request([*words, "plan=true"]).runs) == skipped
+    (root / "P05_05.mp4").write_bytes(content)
+    os.utime(root / "P05_05.mp4", (2e9, 2e9))
+    assert any("1 videos of bad clips have changed" in note for note in load_ek(
+        ek, root, tmp_path / "cache", on_bad="skip").notes)  # fmt: skip
+    shutil.rmtree(tmp_path / "cache")
+    whole = list(request(words).runs)
+    assert whole == planned != skipped
 
 
 def test_headers_written_before_clips_had_kinds_are_read():

@@ -45,6 +45,7 @@ class Request:
 
 def request(words: list[str]) -> Request:
     """All runs that the words of a command line ask for; ValueError says what is wrong with them."""
+    describe.cache_clear()  # files may have changed since an earlier request of this process
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
     loaded = plugins.load([str(path) for path in given[0]]) if given and given[0] else []
@@ -57,11 +58,11 @@ def request(words: list[str]) -> Request:
         for words_of_one in (words for block in blocks for words in overrides.combinations(block)):
             command, chosen = _compose(words_of_one)
             for config in _configs(command, chosen, _methods_set(words_of_one)):
-                table = _table(config).hash
-                runs.setdefault(run_id(config, table), config)
+                clips = _clips_hash(config, command["plan"])
+                runs.setdefault(run_id(config, clips), config)
                 older = config | {"plugins": [each.files()[0] for each in loaded]}
-                if config["plugins"] and run_id(older, table) != run_id(config, table):
-                    aliases[run_id(config, table)] = run_id(older, table)
+                if config["plugins"] and run_id(older, clips) != run_id(config, clips):
+                    aliases[run_id(config, clips)] = run_id(older, clips)
     _check_of_benchmark(arguments, runs)
     asked = Request(runs, command["plan"], command["rerun"], execution(command), aliases)
     if preset is None:
@@ -330,5 +331,10 @@ def benchmark_of(config: Mapping[str, Any]) -> benchmarks.Benchmark:
     return describe(config["benchmark"]["name"], tuple(options.items()), config["execution"]["paths"]["cache"])
 
 
-def _table(config: Mapping[str, Any]) -> Any:
-    return benchmark_of(config).table
+def _clips_hash(config: Mapping[str, Any], plan: bool) -> str:
+    """Which clips a run sees; where only decoding can tell which are bad, they are decoded now, but not for a plan."""
+    if not plan and not benchmark_of(config).settled:
+        options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
+        benchmarks.load(options["name"], options, cache, config["execution"]["workers"])
+        describe.cache_clear()
+    return benchmark_of(config).clips_hash

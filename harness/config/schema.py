@@ -169,15 +169,15 @@ def is_of_machine(entry: "Field[Any]") -> bool:
     return declared(entry).kind in ("path", "machine")
 
 
-def run_id(config: dict[str, Any], table_hash: str) -> str:
-    """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clip table."""
+def run_id(config: dict[str, Any], clips_hash: str) -> str:
+    """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clips."""
     decides = {key: value for key, value in config.items() if key != "execution"}
     # Annotations are what the clip table's hash says, wherever they and the videos lie.
     paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if is_of_machine(entry)}
     decides["benchmark"] = {key: value for key, value in config["benchmark"].items() if key not in paths}
     # A plug-in is its bytes: moved to another folder it is still the same method.
     decides["plugins"] = sorted(plugin["sha256"] for plugin in config["plugins"])
-    text = json.dumps([decides, table_hash], sort_keys=True, allow_nan=False)
+    text = json.dumps([decides, clips_hash], sort_keys=True, allow_nan=False)
     rule = config["protocol"] if config["protocol"] != "custom" else config["benchmark"]["name"]
     name = f"{rule}-{config['method']['name']}-s{config['seed']}-o{config['order_seed']}"
     return re.sub(r"[^A-Za-z0-9._-]", "-", name) + "-" + hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -88,7 +88,7 @@ class Context:
         digest = rule.hash(self.table.hash) if rule else self.table.hash[:12]
         return {
             "schema": "1",
-            "run_id": run_id(config, self.table.hash),
+            "run_id": run_id(config, self.benchmark.clips_hash),
             "protocol": {"id": config["protocol"], "hash": digest, "primary": primary},
             "benchmark": config["benchmark"]["name"],
             **{key: config[key] for key in ("label", "setting", "profile", "evaluate", "method", "seed", "order_seed")},
@@ -97,7 +97,7 @@ class Context:
             "class_order": [[names[c] for c in task] for task in self.stream.class_order],
             **({"domains": [list(part) for part in self.stream.domain_order]} if self.stream.domain_order else {}),
             "config": config,
-            "clip_table_hash": self.table.hash,
+            "clip_table_hash": self.benchmark.clips_hash,
             "sources": sources_hash(),
         }
 

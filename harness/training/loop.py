@@ -83,7 +83,7 @@ class Run:
 
     def own_id(self) -> str:
         """The run id that config and clip table make; ValueError where the folder is another run's."""
-        made = run_id(self.config, self.context.table.hash)
+        made = run_id(self.config, self.context.benchmark.clips_hash)
         if (self.folder / "config.json").exists() and self.folder.name != made:
             raise ValueError(
                 f"{self.folder / 'config.json'} asks for run {made}, not for the run of its folder: "
