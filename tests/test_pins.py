@@ -27,7 +27,7 @@ from typing import Any
 
 import pytest
 
-from harness.compose import request
+from harness.config.compose import request
 from harness.run import main
 from results.schema import comparable
 from tests import synthetic
