@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import dense
 from benchmarks.benchmark import Benchmark, Decoding
 from benchmarks.clips import ClipTable
+from benchmarks.dense import cut
 from benchmarks.frames.build import Wish, part_of, prepare, prepare_share
 from benchmarks.frames.cache import BadClip, FrameCache, staged
 from benchmarks.frames.decode import BadVideo, pixel_rate
@@ -113,7 +113,7 @@ class Recorded(BenchmarkSource):
             videos = {file: video for file, video in recording.find(root).items() if file in files}
             table = replace(table, root=root, videos=videos)
         if settings.clips == "dense":
-            table, note = dense.cut(table, settings.frames, settings.rate, table.videos)
+            table, note = cut(table, settings.frames, settings.rate, table.videos)
             notes.append(note)
         if root is not None:
             missing = _missing(table, root)
