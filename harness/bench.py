@@ -80,7 +80,7 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     run = Run(config, folder)
     run.next_experience()
-    spec, clips = run.context.spec, run.experiences()[1].clips
+    spec, clips = run.context.spec, run.experiences[1].clips
     memory = torch.from_numpy(clips.reader.read(clips.rows[:28]))
     old = torch.from_numpy(clips.targets[:28])
     model = PixelClassifier(spec.clip_shape, spec.compressor, spec.classifier.width, spec.n_classes)
@@ -99,7 +99,7 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
             torch.nn.utils.clip_grad_norm_(model.parameters(), 5.0)
             bare.step()
 
-    experience = run.experiences()[1]
+    experience = run.experiences[1]
     phase = run.method.phases(experience)[0]
 
     def harness_loop() -> None:
@@ -122,7 +122,7 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
               Path(tempfile.mkdtemp(prefix="bench-")))  # fmt: skip
     for _ in range(3):
         run.next_experience()
-    method, experience = run.method, run.experiences()[3]
+    method, experience = run.method, run.experiences[3]
     method.snapshot = method.compressor.snapshot()
     phase = next(p for p in method.phases(experience) if p.name == "refresh")
     codes = method.buffer.take(range(len(method.buffer))).codes

@@ -18,7 +18,7 @@ from harness.launching import launch
 from harness.launching.signals import Interrupted, Stop
 from harness.run import main
 from harness.storage import checkpoint
-from harness.training.loop import run
+from harness.training.execute import run
 from slurm import status
 from slurm.jobs import runs
 from tests import killing, tiny

@@ -106,7 +106,7 @@ def bench_waiting(rounds: int = 5) -> list[dict[str, Any]]:
 
     torch.set_num_threads(1)
     run = Run(_tiny("er", "classifier.steps=40"), Path(tempfile.mkdtemp(prefix="bench-")))
-    experience = run.experiences()[0]
+    experience = run.experiences[0]
     phase = run.method.phases(experience)[0]
     source = phase.data()
     plan = Plan(phase, len(source), (0, 0, phase.name))

@@ -121,14 +121,14 @@ def execute(
 def _carry_out(
     config: dict[str, Any], folder: Path, reporter: "Reporter", stop: Stop | None
 ) -> Exception | Interrupted | None:
-    from harness.training import loop as train
+    from harness.training import execute
 
     before = RunFolder(folder).status()
     restarts = before.restarts + (before.started is not None)
     note(folder, state="running", reason=None, pid=os.getpid(), host=socket.gethostname(), started=time.time(),
          restarts=restarts)  # fmt: skip
     try:
-        train.run(config, folder, reporter, stop)
+        execute.run(config, folder, reporter, stop)
     except Interrupted as error:
         note(folder, state="preempted", reason=str(error))
         return error

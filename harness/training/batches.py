@@ -1,4 +1,4 @@
-"""What a method sees of the data: the clips of its experience as a source, in an order that any resume repeats."""
+"""The training clips of one experience as a source, in an order that is the same after a resume."""
 
 import copy
 import sys
@@ -110,42 +110,6 @@ class ClipSource:
         return padded[:, dy : dy + clip.shape[1], dx : dx + clip.shape[2]]
 
 
-class CurrentExperience:
-    """An experience as a method sees it; its clips are gone once it is over."""
-
-    def __init__(self, experience: Any, n_experiences: int, clips: ClipSource, opens_run: bool, n_merged: int = 1):
-        self.current_experience: int = experience.current_experience
-        self.classes_in_this_experience: tuple[int, ...] = experience.classes_in_this_experience
-        self.classes_seen_so_far: tuple[int, ...] = experience.classes_seen_so_far
-        self.is_pretraining: bool = experience.is_pretraining
-        self.n_experiences = n_experiences
-        self.n_merged = n_merged  # experiences given as one to a joint method
-        self.opens_run = opens_run  # the very first data the method gets
-        self.own_ids: set[int] = set(clips.rows.tolist())  # sample ids of its clips
-        self._clips: ClipSource | None = clips
-
-    @property
-    def is_first(self) -> bool:
-        """Nothing of the stream came before."""
-        return self.current_experience <= 0 or self.n_merged > 1
-
-    @property
-    def is_last(self) -> bool:
-        return self.current_experience == self.n_experiences - 1
-
-    @property
-    def clips(self) -> ClipSource:
-        if self._clips is None:
-            raise RuntimeError(f"experience {self.current_experience} is over: only a buffer keeps any of its clips")
-        return self._clips
-
-    def close(self) -> None:
-        """Its clips are gone, also for those who kept the source itself."""
-        if self._clips is not None:
-            self._clips.close(f"experience {self.current_experience} is over")
-        self._clips = None
-
-
 @dataclass(frozen=True)
 class Plan:
     """Which samples each step of a phase gets: step k is a function of the key, so a resume starts anywhere."""
@@ -154,6 +118,11 @@ class Plan:
     length: int  # of the source
     key: tuple[int | str, ...]
     augmented: bool = False  # each epoch shows other views of the clips, where the phase shuffles and asks for none
+
+    @classmethod
+    def of(cls, phase: Phase, source: Source, key: tuple[int | str, ...]) -> "Plan":
+        """The plan of a phase over its source; `key` is the seed, the experience and the phase's name."""
+        return cls(phase, len(source), key, augmented=getattr(source, "augmentation", None) is not None)
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Index and view of one epoch, in order."""
