@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import unknown
+from harness.common.words import nearest
 
 # Far above any real file's time, far below what would overflow a frame count.
 LONGEST = 1e6
@@ -28,8 +28,8 @@ class Annotations:
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = Path(path)
         header, rows, self.lines = _read(self.path)
-        for wanted in columns:
-            names = wanted.split("|")
+        for column in columns:
+            names = column.split("|")
             found = next((name for name in names if name in header), None)
             if found is None:
                 raise ValueError(f"{self.path}: {unknown_column(names[0], header)}")
@@ -62,8 +62,8 @@ class Annotations:
 
     def unique(self, column: str, values: np.ndarray) -> None:
         """Refuse values that stand twice."""
-        seen: set = set()
-        twice = [value in seen or seen.add(value) is not None for value in values.tolist()]
+        first = dict(zip(reversed(values.tolist()), range(len(values) - 1, -1, -1), strict=True))
+        twice = [first[value] < row for row, value in enumerate(values.tolist())]
         self.refuse(twice, column, "stands in an earlier row already")
 
     def whole(self, column: str, below: int) -> np.ndarray:
@@ -87,7 +87,7 @@ class Annotations:
         self.refuse(stop <= start, last, f"is not after {first}")
         return start, stop
 
-    def refuse(self, wrong: Sequence[bool] | np.ndarray, column: str, why: str) -> None:
+    def refuse(self, wrong: Sequence[bool] | np.ndarray | bool, column: str, why: str) -> None:
         """ValueError about the first of the rows marked in `wrong`."""
         wrong = np.asarray(wrong, bool)
         if not wrong.any():
@@ -138,11 +138,10 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise ValueError(f"{path}: the header names {short(twice[0])} twice")
 
 
-def unknown_column(wanted: str, header: Iterable[str]) -> str:
+def unknown_column(name: str, header: Iterable[str]) -> str:
     """One line for a column that is not there."""
-    return unknown("column", wanted, [short(name, quote=False) for name in header]).replace(
-        "unknown column:", "no column"
-    ).replace("(allowed:", "(it has:")  # fmt: skip
+    names = [short(name, quote=False) for name in header]
+    return f"no column '{name}'{nearest(name, names)} (it has: {', '.join(names)})"
 
 
 def short(value: str, quote: bool = True) -> str:

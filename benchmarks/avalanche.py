@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,9 +11,8 @@ from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
 from avalanche.benchmarks.scenarios.generic_scenario import EagerCLStream
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 
-if TYPE_CHECKING:
-    from benchmarks import Reader
-    from benchmarks.stream import Experience, Stream
+from benchmarks.benchmark import Reader
+from benchmarks.stream import Experience, Stream
 
 STREAMS = ("train", "valid", "test")
 
@@ -21,7 +20,7 @@ STREAMS = ("train", "valid", "test")
 class Clips(torch.utils.data.Dataset):
     """One experience as a map-style dataset of (clip uint8 [T,H,W,3] or what `transform` makes of it, class id)."""
 
-    def __init__(self, experience: "Experience", reader: "Reader", transform: Callable[[torch.Tensor], Any] | None):
+    def __init__(self, experience: Experience, reader: Reader, transform: Callable[[torch.Tensor], Any] | None) -> None:
         self.rows, self.targets = experience.indices, experience.targets.tolist()
         self.reader, self.transform = reader, transform
 
@@ -33,11 +32,12 @@ class Clips(torch.utils.data.Dataset):
         return clip if self.transform is None else self.transform(clip), self.targets[index]
 
 
-def benchmark(stream: "Stream", reader: "Reader", transform: Callable[[torch.Tensor], Any] | None = None) -> CLScenario:
-    """train_stream, valid_stream and test_stream of `stream`, in its class order; no clip is decoded here.
+def to_avalanche(stream: Stream, reader: Reader, transform: Callable[[torch.Tensor], Any] | None = None) -> CLScenario:
+    """A stream as a benchmark of Avalanche, in its class order; a clip is decoded when its item is asked for.
 
-    Items are (clip, class id, task label 0): one head for all classes. Experiences carry Avalanche's attributes
-    classes_in_this_experience, previous_classes, classes_seen_so_far, future_classes, task_label.
+    Items are (clip uint8 [T,H,W,3] or what `transform` makes of it, class id, task label 0): one head for all
+    classes. Experiences carry Avalanche's attributes classes_in_this_experience, previous_classes,
+    classes_seen_so_far, future_classes and task_label.
     """
     streams = []
     with warnings.catch_warnings():
@@ -48,7 +48,7 @@ def benchmark(stream: "Stream", reader: "Reader", transform: Callable[[torch.Ten
         return CLScenario(streams)
 
 
-def _experience(part: "Experience", stream: "Stream", reader: "Reader", transform: Any) -> DatasetExperience:
+def _experience(part: Experience, stream: Stream, reader: Reader, transform: Any) -> DatasetExperience:
     data = _make_taskaware_classification_dataset(Clips(part, reader, transform), task_labels=0)
     experience = DatasetExperience(dataset=data, current_experience=part.current_experience)
     seen, now = set(part.classes_seen_so_far), set(part.classes_in_this_experience)

@@ -7,16 +7,16 @@ Annotations: github.com/epic-kitchens/epic-kitchens-100-annotations, CC BY-NC 4.
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark, recorded
 from benchmarks.annotations import Annotations, find_file
 from benchmarks.clips import ClipTable
 from benchmarks.frames.find import find_videos
-from benchmarks.recorded import Recording, hold_out
+from benchmarks.recorded import Recorded, Recording, hold_out
 from benchmarks.settings import EpicKitchensSettings
 
 LABELS = ("verb", "noun", "action")
@@ -28,49 +28,47 @@ COLUMNS = (
 VIDEO = r"P\d{2}_\d{2,3}"
 
 
-def describe(settings: EpicKitchensSettings, cache: Path) -> Benchmark:
-    """The benchmark without frames: writes nothing."""
-    return recorded.describe("epic_kitchens", recording(settings), settings, cache)
+class EpicKitchens(Recorded):
+    """EPIC-KITCHENS-100."""
 
+    Settings = EpicKitchensSettings
+    settings: EpicKitchensSettings
 
-def load(settings: EpicKitchensSettings, cache: Path, workers: int) -> Benchmark:
-    """The benchmark with its frames."""
-    return recorded.load("epic_kitchens", recording(settings), settings, cache, workers)
+    def recording(self) -> Recording:
+        """The clip table out of the annotation files."""
+        settings = self.settings
+        if settings.annotations is None:
+            raise ValueError(
+                "benchmark epic_kitchens needs benchmark.annotations=DIR: the folder with EPIC_100_train.csv, "
+                "EPIC_100_validation.csv and the class files (github.com/epic-kitchens/epic-kitchens-100-annotations)"
+            )
+        folder = Path(settings.annotations)
+        names = {kind: _class_names(folder, kind) for kind in ("verb", "noun")}
+        train, test = (_segments(folder, part, names) for part in ("train", "validation"))
+        both = pd.concat([train, test], ignore_index=True)
+        notes = _check_parts(train, test)
+        notes += _cut_to_length(folder, both)
+        streamed = {label: _selected(train[label], test[label], settings) for label in LABELS}
+        by_person = settings.tasks_by == "participants"
+        person = both["group"].str[:3]
+        # Nothing that tasks are made of may lose more than half of its clips.
+        kept = person[: len(train)] if by_person else train["noun"]
+        valid = hold_out(train["group"], kept, settings.valid, "EPIC-KITCHENS-100")
+        both["split"] = ["valid" if out else "train" for out in valid] + ["test"] * len(test)
+        notes.append(
+            f"classes with fewer than {settings.min_train} segments in the train file or {settings.min_test} in the "
+            f"validation file are left out; {settings.valid:g} of the train file is held out by whole videos"
+        )
+        if by_person:
+            both["domain"] = person
+        files = {Path(file).stem: file for file in both["file"].unique()}
+        table = ClipTable.of(both, Path("."), LABELS, streamed=streamed)
+        return Recording(table, "noun", lambda root: find_videos(root, files.get, image_rate), tuple(notes))
 
 
 def image_rate(video: str) -> float:
     """Images a second of the released frame folders: 60 for P01_01, 50 for the later P01_101."""
     return 60.0 if len(video.rpartition("_")[2]) == 2 else 50.0
-
-
-def recording(settings: EpicKitchensSettings) -> Recording:
-    if settings.annotations is None:
-        raise ValueError(
-            "benchmark epic_kitchens needs benchmark.annotations=DIR: the folder with EPIC_100_train.csv, "
-            "EPIC_100_validation.csv and the class files (github.com/epic-kitchens/epic-kitchens-100-annotations)"
-        )
-    folder = Path(settings.annotations)
-    names = {kind: _class_names(folder, kind) for kind in ("verb", "noun")}
-    train, test = (_segments(folder, part, names) for part in ("train", "validation"))
-    both = pd.concat([train, test], ignore_index=True)
-    notes = _check_parts(train, test)
-    notes += _cut_to_length(folder, both)
-    streamed = {label: _selected(train[label], test[label], settings) for label in LABELS}
-    by_person = settings.tasks_by == "participants"
-    person = both["group"].str[:3]
-    # Nothing that tasks are made of may lose more than half of its clips.
-    kept = person[: len(train)] if by_person else train["noun"]
-    held = hold_out(train["group"], kept, settings.valid, "EPIC-KITCHENS-100")
-    both["split"] = ["valid" if out else "train" for out in held] + ["test"] * len(test)
-    notes.append(
-        f"classes with fewer than {settings.min_train} segments in the train file or {settings.min_test} in the "
-        f"validation file are left out; {settings.valid:g} of the train file is held out by whole videos"
-    )
-    if by_person:
-        both["domain"] = person
-    files = {Path(file).stem: file for file in both["file"].unique()}
-    table = ClipTable.of(both, Path("."), LABELS, streamed=streamed)
-    return Recording(table, "noun", lambda root: find_videos(root, files.get, image_rate), tuple(notes))
 
 
 def _class_names(folder: Path, kind: str) -> tuple[list[str], list[set[str]]]:
@@ -90,7 +88,7 @@ def _class_names(folder: Path, kind: str) -> tuple[list[str], list[set[str]]]:
     return keys[order].tolist(), [words[i] for i in order]
 
 
-def _segments(folder: Path, part: str, names) -> pd.DataFrame:
+def _segments(folder: Path, part: str, names: Mapping[str, tuple[list[str], list[set[str]]]]) -> pd.DataFrame:
     files = [f"EPIC_100_{part}.csv", f"EPIC_100_{part}_rebuilt.csv"]
     path = find_file(folder, files, f"the {part} segments", "benchmark.annotations")
     rows = Annotations(path, COLUMNS)

@@ -5,17 +5,17 @@ part. Training never sees a youtube id of the test part. Annotations are not par
 """
 
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark, recorded
 from benchmarks.annotations import Annotations
 from benchmarks.clips import ClipTable
 from benchmarks.frames.find import find_videos
-from benchmarks.recorded import Recording, hold_out
+from benchmarks.recorded import Recorded, Recording, hold_out
 from benchmarks.settings import KineticsSettings
 
 COLUMNS = (
@@ -44,14 +44,37 @@ _CLIP = re.compile(r"([A-Za-z0-9_-]{11})_(\d{6})_(\d{6})", re.ASCII)
 _TEST_SHARE = 0.25  # of the clips of source=validation
 
 
-def describe(settings: KineticsSettings, cache: Path) -> Benchmark:
-    """The benchmark without frames: writes nothing."""
-    return recorded.describe("kinetics", recording(settings), settings, cache)
+class Kinetics(Recorded):
+    """Kinetics-400, 600, 700 and 700-2020."""
 
+    Settings = KineticsSettings
+    settings: KineticsSettings
 
-def load(settings: KineticsSettings, cache: Path, workers: int) -> Benchmark:
-    """The benchmark with its frames."""
-    return recorded.load("kinetics", recording(settings), settings, cache, workers)
+    def recording(self) -> Recording:
+        """The clip table out of the annotation files."""
+        settings = self.settings
+        if settings.annotations is None:
+            raise ValueError(
+                "benchmark kinetics needs benchmark.annotations=DIR: the folder with the CSVs of "
+                f"Kinetics-{settings.version}, e.g. kinetics{settings.version}_train.csv and _validate.csv, or "
+                "train.csv and val.csv"
+            )
+        test = _clips(settings, "validation")
+        if settings.source == "validation":
+            rows, notes = _divided(test, settings)
+        else:
+            rows, notes = _official(_clips(settings, "train"), test, settings)
+        rows["action"] = _one_spelling(rows["action"])
+        streamed = {}
+        if settings.pretrain != "none":
+            known = kinetics_400_classes(merged=settings.pretrain == "k400_merged")
+            classes = sorted(set(rows["action"]))
+            kept = tuple(name for name in classes if name.lower() not in known)
+            streamed["action"] = kept
+            notes.append(f"{len(classes) - len(kept)} classes of Kinetics-400 are kept for pre-training")
+        table = ClipTable.of(rows, Path("."), ("action",), streamed=streamed)
+        key = _key(table.frame)
+        return Recording(table, "action", lambda root: find_videos(root, key), tuple(notes))
 
 
 def plain_name(label: str) -> str:
@@ -68,48 +91,23 @@ def kinetics_400_classes(merged: bool) -> frozenset[str]:
     return frozenset((RENAMED.get(name, name) if merged else name).lower() for name in names)
 
 
-def recording(settings: KineticsSettings) -> Recording:
-    if settings.annotations is None:
-        raise ValueError(
-            "benchmark kinetics needs benchmark.annotations=DIR: the folder with the CSVs of "
-            f"Kinetics-{settings.version}, e.g. kinetics{settings.version}_train.csv and _validate.csv, or train.csv "
-            "and val.csv"
-        )
-    test = _clips(settings, "validation")
-    if settings.source == "validation":
-        rows, notes = _divided(test, settings)
-    else:
-        rows, notes = _official(_clips(settings, "train"), test, settings)
-    rows["action"] = _one_spelling(rows["action"])
-    streamed = {}
-    if settings.pretrain != "none":
-        known = kinetics_400_classes(merged=settings.pretrain == "k400_merged")
-        classes = sorted(set(rows["action"]))
-        kept = tuple(name for name in classes if name.lower() not in known)
-        streamed["action"] = kept
-        notes.append(f"{len(classes) - len(kept)} classes of Kinetics-400 are kept for pre-training")
-    table = ClipTable.of(rows, Path("."), ("action",), streamed=streamed)
-    key = _key(table.frame)
-    return Recording(table, "action", lambda root: find_videos(root, key), tuple(notes))
-
-
-def _official(train: pd.DataFrame, test: pd.DataFrame, settings) -> tuple[pd.DataFrame, list[str]]:
+def _official(train: pd.DataFrame, test: pd.DataFrame, settings: KineticsSettings) -> tuple[pd.DataFrame, list[str]]:
     shared = train["group"].isin(set(test["group"]))
     train = train[~shared].reset_index(drop=True)
-    held = hold_out(train["group"], train["action"], settings.valid, "Kinetics")
-    train["split"], test["split"] = np.where(held, "valid", "train"), "test"
+    valid = hold_out(train["group"], train["action"], settings.valid, "Kinetics")
+    train["split"], test["split"] = np.where(valid, "valid", "train"), "test"
     notes = [f"{int(shared.sum()):,} training clips share a youtube id with the test part and are left out"]
     return pd.concat([train, test], ignore_index=True), notes if shared.any() else []
 
 
-def _divided(clips: pd.DataFrame, settings) -> tuple[pd.DataFrame, list[str]]:
+def _divided(clips: pd.DataFrame, settings: KineticsSettings) -> tuple[pd.DataFrame, list[str]]:
     """Train, validation and test out of one file, by youtube id."""
     test = hold_out(clips["group"], clips["action"], _TEST_SHARE, "Kinetics, validation file, test")
     clips["split"] = np.where(test, "test", "train")
     rest = np.flatnonzero(~test)
     part = clips.iloc[rest]
-    held = hold_out(part["group"], part["action"], settings.valid, "Kinetics, validation file")
-    clips.loc[rest[held], "split"] = "valid"
+    valid = hold_out(part["group"], part["action"], settings.valid, "Kinetics, validation file")
+    clips.loc[rest[valid], "split"] = "valid"
     return clips, [f"all {len(clips):,} clips are of the official validation file, divided by youtube id"]
 
 
@@ -133,7 +131,7 @@ def _clips(settings: KineticsSettings, part: str) -> pd.DataFrame:
 
 def _file(settings: KineticsSettings, part: str) -> Path:
     """The CSV of this part and version; a name without any version's number is of the version asked for."""
-    folder = Path(settings.annotations)
+    folder = Path(settings.annotations or "")
     if not folder.is_dir():
         raise ValueError(f"benchmark.annotations={settings.annotations} is no folder")
     words = "|".join(PARTS[part])
@@ -164,7 +162,7 @@ def _one_spelling(labels: pd.Series) -> pd.Series:
     return labels.map(lambda name: first[name.lower()])
 
 
-def _key(frame: pd.DataFrame):
+def _key(frame: pd.DataFrame) -> Callable[[str], str | None]:
     """File names as the crawlers give them: id_start_end in any folder, or the id alone where one clip has it."""
     samples = set(frame["sample_id"])
     counts = frame["group"].value_counts()

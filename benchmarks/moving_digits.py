@@ -8,21 +8,24 @@ polarity. Files depend on the video encoder's version in their last bits; everyt
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark
+from benchmarks.benchmark import Benchmark
 from benchmarks.clips import ClipTable, read_csv
 from benchmarks.digit_videos import DIFFICULTY, FAMILIES, FRAMES, SIZE, VERBS, Look, VideoJob, write_video
 from benchmarks.frames.build import Wish, prepare
 from benchmarks.frames.cache import FrameCache
-from benchmarks.frames.parallel import made_once, run_jobs
+from benchmarks.frames.parallel import build_once, run_jobs
 from benchmarks.randomness import generator
-from benchmarks.settings import MovingDigitsSettings
+from benchmarks.registry import BenchmarkSource
+from benchmarks.settings import MovingDigitsSettings, pixels
+from harness.common.files import write_json
 
 # Raise it with every change of the drawing or the layout that `Difficulty` does not show.
 VERSION = 1
@@ -48,7 +51,7 @@ def blocks() -> tuple[tuple[Block, ...], tuple[Block, ...]]:
     names = list(FAMILIES)
 
     def block(number: int, pair: int, motion: int, look: Look) -> Block:
-        return Block(number, (2 * pair, 2 * pair + 1), VERBS[2 * motion : 2 * motion + 2], look)
+        return Block(number, (2 * pair, 2 * pair + 1), (VERBS[2 * motion], VERBS[2 * motion + 1]), look)
 
     def look(family: int, second: bool) -> Look:
         """The second time a family comes with the opposite hue and polarity."""
@@ -65,56 +68,59 @@ def blocks() -> tuple[tuple[Block, ...], tuple[Block, ...]]:
     return tuple(streamed), tuple(before)
 
 
-def describe(settings: MovingDigitsSettings, cache: Path) -> Benchmark:
-    """The benchmark without frames: writes nothing."""
-    made = (cache / _folder(settings)).is_dir()
-    return _benchmark(settings, _read(settings, cache) if made else _layout(settings, cache)[0], None)
+class MovingDigits(BenchmarkSource):
+    """Handwritten digits moving over textured backgrounds."""
+
+    Settings = MovingDigitsSettings
+    settings: MovingDigitsSettings
+
+    def describe(self) -> Benchmark:
+        """The benchmark without frames: writes nothing."""
+        is_there = (self.cache / folder_name(self.settings)).is_dir()
+        return self._benchmark(self._read() if is_there else layout(self.settings, self.cache)[0], None)
+
+    def load(self, workers: int) -> Benchmark:
+        """The benchmark with its frames; videos and decoded frames are written first where the cache lacks them."""
+        settings, folder = self.settings, self.cache / folder_name(self.settings)
+        with build_once(folder) as work:
+            if work is not None:
+                table, jobs = layout(settings, self.cache)
+                title = f"writing moving digits, {len(table):,} clips, once, to {folder}"
+                run_jobs(write_video, [replace(job, path=work / job.path) for job in jobs], workers, title)
+                table.write_csv(work / "annotations.csv")
+                write_json(work / "settings.json", {**_key(settings), "clips": table.hash})
+        table = self._read()
+        decoded, wish = self.cache / f"{folder.name}-frames", Wish((FRAMES, SIZE, SIZE))
+        frames = prepare(decoded, table, np.arange(len(table)), wish, workers, "decoding moving digits")
+        return self._benchmark(table, frames)
+
+    def _read(self) -> ClipTable:
+        """The clip table of a finished folder; OSError where the folder is not as it was written."""
+        folder = self.cache / folder_name(self.settings)
+        try:
+            table = read_csv(folder / "annotations.csv", self.cache, LABELS)
+            written = json.loads((folder / "settings.json").read_text())["clips"]
+        except (OSError, ValueError, KeyError) as error:
+            raise OSError(f"{folder} is damaged ({error}): delete it and run again") from error
+        if table.hash != written:
+            raise OSError(f"{folder / 'annotations.csv'} was changed: delete {folder} and run again")
+        return table
+
+    def _benchmark(self, table: ClipTable, reader: FrameCache | None) -> Benchmark:
+        note = "the background (family, hue, polarity) is peculiar to a block of four actions and gives the task away"
+        leak = self.settings.leak
+        if leak:
+            note = f"leak={leak:g}: that share of the clips has the background of a random streamed block"
+        return Benchmark(self.name, table, "action", FRAMES, SIZE, SIZE, reader, (note,))
 
 
-def load(settings: MovingDigitsSettings, cache: Path, workers: int) -> Benchmark:
-    """The benchmark with its frames; videos and decoded frames are made first where the cache lacks them."""
-    folder = cache / _folder(settings)
-    with made_once(folder) as work:
-        if work is not None:
-            table, jobs = _layout(settings, cache)
-            title = f"moving digits, {len(table):,} clips, once, to {folder}"
-            run_jobs(write_video, [replace(job, path=work / job.path) for job in jobs], workers, f"writing {title}")
-            table.write_csv(work / "annotations.csv")
-            (work / "settings.json").write_text(json.dumps({**_key(settings), "clips": table.hash}, indent=1))
-    table = _read(settings, cache)
-    decoded, wish = cache / f"{folder.name}-frames", Wish((FRAMES, SIZE, SIZE))
-    frames = prepare(decoded, table, np.arange(len(table)), wish, workers, "decoding moving digits")
-    return _benchmark(settings, table, frames)
+def _key(settings: MovingDigitsSettings) -> dict[str, Any]:
+    """What decides the files."""
+    return {"version": VERSION, "options": pixels(settings), "difficulty": asdict(DIFFICULTY)}
 
 
-def _read(settings: MovingDigitsSettings, cache: Path) -> ClipTable:
-    """The clip table of a finished folder; OSError where the folder is not as it was written."""
-    folder = cache / _folder(settings)
-    try:
-        table = read_csv(folder / "annotations.csv", cache, LABELS)
-        written = json.loads((folder / "settings.json").read_text())["clips"]
-    except (OSError, ValueError, KeyError) as error:
-        raise OSError(f"{folder} is damaged ({error}): delete it and run again") from error
-    if table.hash != written:
-        raise OSError(f"{folder / 'annotations.csv'} was changed: delete {folder} and run again")
-    return table
-
-
-def _benchmark(settings: MovingDigitsSettings, table: ClipTable, reader: FrameCache | None) -> Benchmark:
-    notes = ["the background (family, hue, polarity) is peculiar to a block of four actions and gives the task away"]
-    if settings.leak:
-        notes = [f"leak={settings.leak:g}: that share of the clips has the background of a random streamed block"]
-    return Benchmark("moving_digits", table, "action", FRAMES, SIZE, SIZE, reader, tuple(notes))
-
-
-def _key(settings: MovingDigitsSettings) -> dict:
-    """What decides the files; `tasks` only cuts the stream."""
-    options = asdict(settings)
-    del options["tasks"]
-    return {"version": VERSION, "options": options, "difficulty": asdict(DIFFICULTY)}
-
-
-def _folder(settings: MovingDigitsSettings) -> str:
+def folder_name(settings: MovingDigitsSettings) -> str:
+    """The name of the folder of these videos below the cache."""
     digest = hashlib.sha256(json.dumps(_key(settings), sort_keys=True).encode()).hexdigest()
     return f"moving-digits-{digest[:12]}"
 
@@ -122,9 +128,9 @@ def _folder(settings: MovingDigitsSettings) -> str:
 # ---- layout: which image, look, file and second each clip has
 
 
-def _layout(settings: MovingDigitsSettings, cache: Path) -> tuple[ClipTable, list[VideoJob]]:
+def layout(settings: MovingDigitsSettings, cache: Path) -> tuple[ClipTable, list[VideoJob]]:
     """The clip table, and the jobs that write its files (paths relative to the benchmark's folder)."""
-    images, folder = _images(settings.data_seed), _folder(settings)
+    images, folder = _images(settings.data_seed), folder_name(settings)
     streamed, before = blocks()
     streamed = streamed[: settings.actions // 4]
     fifth = math.ceil(settings.clips_per_class / 5)
@@ -161,7 +167,14 @@ def _images(data_seed: int) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarra
 
 
 def _class_files(
-    settings, images, block: Block, digit: int, verb: str, split: str, amount: int, looks: tuple[Look, ...]
+    settings: MovingDigitsSettings,
+    images: Mapping[tuple[int, str], tuple[np.ndarray, np.ndarray]],
+    block: Block,
+    digit: int,
+    verb: str,
+    split: str,
+    amount: int,
+    looks: tuple[Look, ...],
 ) -> Iterator[tuple[VideoJob, np.ndarray]]:
     """The files of one class and split, each with the image numbers of its clips."""
     slug = _slug(verb, digit)
@@ -177,7 +190,14 @@ def _class_files(
         yield VideoJob(path, key, verb, clips, pixels[chosen], own), numbers[chosen]
 
 
-def _look(settings, key, number: int, block: Block, split: str, looks: tuple[Look, ...]) -> Look:
+def _look(
+    settings: MovingDigitsSettings,
+    key: tuple[int, str, str],
+    number: int,
+    block: Block,
+    split: str,
+    looks: tuple[Look, ...],
+) -> Look:
     """The block's look, or under `leak` that of a random streamed block."""
     if split == "pretrain" or not settings.leak:
         return block.look

@@ -6,14 +6,18 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from benchmarks import parse, unknown
+from benchmarks.registry import parse
+from harness.common.registry import Registry
 
 DENSE_BUDGET = "2GB"
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A rule of comparison; `options` are the benchmark's options that it fixes. str() gives `name/vN`."""
+    """A rule of comparison; `options` are the benchmark's options that it fixes. str() gives `name/vN`.
+
+    pretrains: whether its stream has clips for setting=pretrained; `pretraining` says in words which.
+    """
 
     name: str
     version: int
@@ -25,22 +29,18 @@ class Protocol:
     rule: str
     pretraining: str
     options: Mapping[str, Any]
+    pretrains: bool = False
 
     def budget_for(self, options: Mapping[str, Any]) -> str:
         """The default budget with these options of the benchmark; dense clips of long videos need their own."""
         return DENSE_BUDGET if options.get("clips") == "dense" else self.budget
-
-    @property
-    def pretrains(self) -> bool:
-        """Whether it has clips for setting=pretrained."""
-        return not self.pretraining.startswith("none")
 
     def __str__(self) -> str:
         return f"{self.name}/v{self.version}"
 
     def hash(self, table_hash: str) -> str:
         """12 hex digits over the rule and the clip table; the budget may be varied and is not part of it."""
-        rule = {key: value for key, value in asdict(self).items() if key != "budget"}
+        rule = {key: value for key, value in asdict(self).items() if key not in ("budget", "pretrains")}
         text = json.dumps({"rule": rule, "clips": table_hash}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -63,6 +63,7 @@ def _moving_digits(tasks: int, actions: int, budget: str) -> Protocol:
         primary="final_accuracy",
         rule=_DIGITS_RULE,
         pretraining=_DIGITS_PRETRAINING,
+        pretrains=True,
         options={"actions": actions, "clips_per_class": 100, "leak": 0.0, "data_seed": 0},
     )
 
@@ -82,6 +83,7 @@ _EPIC_PARTICIPANTS = Protocol(
     "P37, P18 and P32 are left out); validation is held out of train by whole videos",
     pretraining="train segments of the nouns left out of the stream (197 nouns, 8,054 segments), without the held-out "
     "videos; they are of the same kitchens",
+    pretrains=True,
     options={**_EPIC_OPTIONS, "tasks_by": "participants", "clips": "one"},
 )
 
@@ -100,11 +102,12 @@ def _epic_kitchens(label: str, left_out: str, clips: str) -> Protocol:
         "and 10 in the validation file, which is the test part; validation is held out of train by whole videos"
         + dense,
         pretraining=f"train segments of the classes left out of the stream ({left_out}), without the held-out videos",
+        pretrains=True,
         options={**_EPIC_OPTIONS, "tasks_by": "classes", "clips": clips, **({"rate": 30.0} if dense else {})},
     )
 
 
-def _kinetics(name: str, pretrain: str, rule: str, pretraining: str) -> Protocol:
+def _kinetics(name: str, pretrain: str, rule: str, pretraining: str, pretrains: bool) -> Protocol:
     return Protocol(
         name=name,
         version=1,
@@ -116,6 +119,7 @@ def _kinetics(name: str, pretrain: str, rule: str, pretraining: str) -> Protocol
         rule=f"class-incremental, one head, no task id; {rule}; the official validation file is the test part, and no "
         "youtube id of it is trained on; validation is held out of train by youtube id",
         pretraining=pretraining,
+        pretrains=pretrains,
         options={
             "version": "700",
             "source": "official",
@@ -142,43 +146,50 @@ def _vclimb(dataset: str, tasks: int, budget: str) -> Protocol:
     )
 
 
-PROTOCOLS: dict[str, Protocol] = {
-    str(protocol): protocol
-    for protocol in (
-        _moving_digits(tasks=10, actions=40, budget="700kB"),
-        _moving_digits(tasks=5, actions=20, budget="400kB"),
-        *(
-            _epic_kitchens(label, left_out, clips)
-            for clips in ("one", "dense")
-            for label, left_out in (("noun", "197 nouns, 8,054 segments"), ("verb", "60 verbs, 2,943 segments"))
-        ),
-        _EPIC_PARTICIPANTS,
-        _kinetics("k700-10", "none", "all 700 classes", "none in the benchmark: see k700-k400pre-10"),
-        _kinetics(
-            "k700-k400pre-10",
-            "k400_merged",
-            "the 308 classes that Kinetics-400 has not",
-            "training clips of the 392 classes of Kinetics-400, renamed ones too",
-        ),
-        *(_vclimb(dataset, tasks, "64MB") for dataset in ("ucf101", "activitynet") for tasks in (10, 20)),
-    )
-}
+PROTOCOLS: Registry[Protocol] = Registry("protocol", "benchmarks.protocols:Protocol")
+
+
+def register(protocol: Protocol, builtin: bool = False) -> Protocol:
+    """Add a protocol under its name and version; a plug-in calls this for a rule of its own."""
+    PROTOCOLS.add(str(protocol), protocol, f"{protocol.benchmark}, {protocol.label}, {protocol.tasks} tasks", builtin)
+    return protocol
+
+
+for _protocol in (
+    _moving_digits(tasks=10, actions=40, budget="700kB"),
+    _moving_digits(tasks=5, actions=20, budget="400kB"),
+    *(
+        _epic_kitchens(label, left_out, clips)
+        for clips in ("one", "dense")
+        for label, left_out in (("noun", "197 nouns, 8,054 segments"), ("verb", "60 verbs, 2,943 segments"))
+    ),
+    _EPIC_PARTICIPANTS,
+    _kinetics("k700-10", "none", "all 700 classes", "none in the benchmark: see k700-k400pre-10", False),
+    _kinetics(
+        "k700-k400pre-10",
+        "k400_merged",
+        "the 308 classes that Kinetics-400 has not",
+        "training clips of the 392 classes of Kinetics-400, renamed ones too",
+        True,
+    ),
+    *(_vclimb(dataset, tasks, "64MB") for dataset in ("ucf101", "activitynet") for tasks in (10, 20)),
+):
+    register(_protocol, builtin=True)
 DEFAULT = "moving-digits-10/v1"
 
 
 def find(name: str) -> Protocol:
     """The protocol called `name`, with or without its version (then the newest); ValueError names the nearest."""
-    if name in PROTOCOLS:
-        return PROTOCOLS[name]
-    versions = [protocol for protocol in PROTOCOLS.values() if protocol.name == name]
-    if versions:
-        return max(versions, key=lambda protocol: protocol.version)
-    raise ValueError(unknown("protocol", name, PROTOCOLS))
+    versions = [protocol for _, protocol in PROTOCOLS.items() if protocol.name == name]
+    return max(versions, key=lambda protocol: protocol.version) if versions else PROTOCOLS.get(name)
 
 
 def identify(benchmark: str, label: str, tasks: int, options: Mapping[str, Any]) -> str:
     """The id of the protocol that these choices are, or 'custom'; options left out have their defaults."""
-    settings = asdict(parse(benchmark, {**options, "tasks": tasks}))
+    checked = parse(benchmark, {**options, "tasks": tasks})
+    if checked.is_part:
+        return "custom"
+    settings = asdict(checked)
     for name, protocol in PROTOCOLS.items():
         fixed = {**protocol.options, "tasks": protocol.tasks}
         same = all(settings.get(key) == value for key, value in fixed.items())

@@ -1,173 +1,192 @@
-"""Options of the benchmarks with their help texts; imports nothing heavy so that `--help` stays quick."""
+"""Settings of the benchmarks, declared; nothing heavy is imported, so that `--help` and `harness.list` stay quick."""
 
-import difflib
-import os
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import dataclass, fields
 from typing import Any
 
-
-def _option(default: Any, help: str) -> Any:
-    return field(default=default, metadata={"help": help})
+from harness.common.settings import check, declared, default_of, setting, typed
 
 
 @dataclass(frozen=True)
-class MovingDigitsSettings:
+class BenchmarkSettings:
+    """What every benchmark has; the settings of a plug-in's benchmark derive from it."""
+
+    tasks: int = setting(10, "tasks (experiences) of the stream", minimum=1)
+    classes: Any = setting(
+        None, "a part of the stream: how many classes, or their names; default: all", minimum=1, since="2"
+    )
+    limit: int = setting(0, "a part of the stream: clips of each class and split", zero="all", since="2")
+
+    def __post_init__(self) -> None:
+        """Check types and bounds, and bring each value into one form, so that equal settings have equal hashes."""
+        values = typed(type(self), vars(self), "benchmark.")
+        values["classes"] = _classes(self.classes)
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+        check(type(self), values, "benchmark.")
+
+    @property
+    def is_part(self) -> bool:
+        """Whether only some of the classes or clips are asked for."""
+        return self.classes is not None or self.limit > 0
+
+
+def _classes(given: Any) -> Any:
+    """None, a number of classes, or a tuple of their names."""
+    if isinstance(given, list | tuple):
+        given = given[0] if len(given) == 1 and isinstance(given[0], int) else tuple(map(str, given))
+    elif isinstance(given, str):
+        given = (given,)
+    if isinstance(given, bool) or given == () or not isinstance(given, int | tuple | None):
+        raise ValueError(f"benchmark.classes={given} is not allowed: give a number of classes, or names as [a,b]")
+    return given
+
+
+def pixels(settings: BenchmarkSettings) -> dict[str, Any]:
+    """The settings that decide what is decoded or drawn; those that came later are left out at their default."""
+    return {
+        entry.name: getattr(settings, entry.name)
+        for entry in fields(settings)
+        if declared(entry).kind == "pixels"
+        and not (declared(entry).since and getattr(settings, entry.name) == default_of(entry))
+    }
+
+
+@dataclass(frozen=True)
+class MovingDigitsSettings(BenchmarkSettings):
     """Handwritten digits moving over textured backgrounds (embedded, nothing to download)."""
 
-    tasks: int = _option(10, "tasks (experiences) of the stream")
-    actions: int = _option(40, "action classes streamed: 40 (ten blocks of four) | 20 (the first five blocks)")
-    clips_per_class: int = _option(
-        100, "training clips a class; validation and pre-training get a fifth of it, test two fifths"
+    actions: int = setting(
+        40, "action classes streamed: all ten blocks of four, or the first five", choices=("20", "40"), kind="pixels"
     )
-    leak: float = _option(0.0, "share of clips drawn with the background of a random block (0 to 1)")
-    data_seed: int = _option(0, "seed of the digit images, their split and the videos")
-
-    def __post_init__(self) -> None:
-        for each in fields(self):
-            value = getattr(self, each.name)
-            wanted = (int, float) if each.name == "leak" else int
-            if isinstance(value, bool) or not isinstance(value, wanted):
-                kind = "a number" if each.name == "leak" else "a whole number"
-                raise ValueError(f"benchmark.{each.name} must be {kind}, not {value!r}")
-        # 0 and 0.0 are the same benchmark and must give the same hashes.
-        object.__setattr__(self, "leak", float(self.leak))
-        if self.actions not in (20, 40):
-            raise ValueError(f"benchmark.actions must be 20 or 40, not {self.actions}")
-        if not 0.0 <= self.leak <= 1.0:
-            raise ValueError(f"benchmark.leak is a share between 0 and 1, not {self.leak}")
-        for name, least in (("tasks", 1), ("clips_per_class", 1), ("data_seed", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"benchmark.{name} must be at least {least}, not {getattr(self, name)}")
-
-
-def _path(help: str, default: float | None = None) -> Any:
-    """A place on this machine, or what it is capable of: how a run is carried out, not what it is; never hashed."""
-    return field(default=default, metadata={"help": help, "path": True})
+    clips_per_class: int = setting(
+        100,
+        "training clips a class; validation and pre-training get a fifth of it, test two fifths",
+        minimum=1,
+        kind="pixels",
+    )
+    leak: float = setting(
+        0.0, "share of clips drawn with the background of a random block", minimum=0, maximum=1, kind="pixels"
+    )
+    data_seed: int = setting(0, "seed of the digit images, their split and the videos", kind="pixels")
 
 
 @dataclass(frozen=True)
-class RecordedSettings:
+class RecordedSettings(BenchmarkSettings):
     """What the benchmarks of recorded videos share."""
 
-    tasks: int = _option(10, "tasks (experiences) of the stream")
-    annotations: str | None = _path("folder of the annotation files as released")
-    videos: str | None = _path("folder of the videos as downloaded; not needed for plan=true")
-    stage: str | None = _path("folder on this machine's own disk that decoded frames are copied to first")
-    patience: float = _path("seconds without a frame after which a decoder is cut off", 120.0)
-    valid: float = _option(0.1, "share of the training videos held out for validation (0: none)")
-    clips: str = _option("one", "one (a clip a segment) | dense (segments cut into consecutive clips)")
-    rate: float = _option(30.0, "frames a second of dense clips")
-    frames: int = _option(14, "frames of a clip, evenly spread over it; short clips repeat frames")
-    size: int = _option(224, "height and width of the decoded frames, pixels")
-    resize: str = _option("crop", "crop (short side to size, then the centre) | stretch (to size by size)")
-    candidates: int = _option(1, "stored times a frame, odd: training takes any of them, evaluation the middle one")
-    margin: int = _option(0, "pixels stored beyond `size`: training crops at random, evaluation takes the middle")
-    flip: str = _option("none", "mirrored views in training: none | all | undirected (not of left, right, clockwise)")
-    codec: str = _option("jpeg", "how decoded frames are stored: jpeg (quality 90) | raw (13 times as large)")
-    on_bad: str = _option("fail", "clips that cannot be decoded: fail | skip | replace (by another of their class)")
+    annotations: str | None = setting(None, "folder of the annotation files as released", kind="path")
+    videos: str | None = setting(None, "folder of the videos as downloaded; not needed for plan=true", kind="path")
+    stage: str | None = setting(
+        None, "folder on this machine's own disk that decoded frames are copied to first", kind="path"
+    )
+    patience: float = setting(
+        120.0, "seconds without a frame after which a decoder is cut off", above=0, kind="machine"
+    )
+    valid: float = setting(
+        0.1, "share of the training videos held out for validation", minimum=0, maximum=0.99, zero="none"
+    )
+    clips: str = setting(
+        "one", "one: a clip a segment; dense: segments are cut into consecutive clips", choices=("one", "dense")
+    )
+    rate: float = setting(30.0, "frames a second of dense clips", minimum=0.1, maximum=1000)
+    frames: int = setting(
+        14, "frames of a clip, evenly spread over it; short clips repeat frames", minimum=1, kind="pixels"
+    )
+    size: int = setting(224, "height and width of the decoded frames, pixels", minimum=8, kind="pixels")
+    resize: str = setting(
+        "crop",
+        "crop: the short side to size, then the center; stretch: to size by size",
+        choices=("crop", "stretch"),
+        kind="pixels",
+    )
+    candidates: int = setting(
+        1,
+        "stored times a frame, odd: training takes any of them, evaluation the middle one",
+        minimum=1,
+        kind="pixels",
+    )
+    margin: int = setting(
+        0, "pixels stored beyond `size`: training crops at random, evaluation takes the middle", kind="pixels"
+    )
+    flip: str = setting(
+        "none",
+        "mirrored views in training; undirected: not of left, right, clockwise",
+        choices=("none", "all", "undirected"),
+    )
+    codec: str = setting(
+        "jpeg",
+        "how decoded frames are stored; jpeg has quality 90, raw is 13 times as large",
+        choices=("jpeg", "raw"),
+        kind="pixels",
+    )
+    on_bad: str = setting(
+        "fail",
+        "what is done about clips that cannot be decoded; replace: by another of their class",
+        choices=("fail", "skip", "replace"),
+    )
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            _check_type(each, getattr(self, each.name))
-        for name in ("valid", "rate", "patience"):
-            object.__setattr__(self, name, float(getattr(self, name)))
-        for name in ("annotations", "videos", "stage"):  # a job on a cluster begins in another folder
-            if getattr(self, name) is not None:
-                object.__setattr__(self, name, os.path.abspath(os.path.expanduser(getattr(self, name))))
-        if not 0.0 <= self.valid < 1.0:
-            raise ValueError(f"benchmark.valid is a share from 0 to below 1, not {self.valid}")
-        if not 0.1 <= self.rate <= 1000.0:
-            raise ValueError(f"benchmark.rate is a number of frames a second from 0.1 to 1000, not {self.rate}")
-        for name, least in (("tasks", 1), ("frames", 1), ("size", 8), ("candidates", 1), ("margin", 0)):
-            if getattr(self, name) < least:
-                raise ValueError(f"benchmark.{name} must be at least {least}, not {getattr(self, name)}")
-        if self.patience <= 0:
-            raise ValueError(f"benchmark.patience is a number of seconds above 0, not {self.patience}")
+        super().__post_init__()
         if self.candidates % 2 == 0:
             raise ValueError(f"benchmark.candidates must be odd, so that one time is the middle, not {self.candidates}")
-        one_of("flip", self.flip, ("none", "all", "undirected"))
-        one_of("codec", self.codec, ("jpeg", "raw"))
-        one_of("clips", self.clips, ("one", "dense"))
-        one_of("resize", self.resize, ("crop", "stretch"))
-        one_of("on_bad", self.on_bad, ("fail", "skip", "replace"))
-
-
-def _check_type(each: Field, value: Any) -> None:
-    optional = "path" in each.metadata and each.default is None
-    kinds = {int: (int, "a whole number"), float: ((int, float), "a number"), str: (str, "a text")}
-    kind, words = kinds[str if optional else each.type]
-    if not (optional and value is None) and (isinstance(value, bool) or not isinstance(value, kind)):
-        raise ValueError(f"benchmark.{each.name} must be {words}, not {value!r}")
-
-
-def one_of(name: str, value: str, allowed: tuple[str, ...]) -> None:
-    """ValueError with the nearest word unless `value` is one of those allowed."""
-    if value not in allowed:
-        near = difflib.get_close_matches(value, allowed, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"unknown benchmark.{name}: {value!r}{hint} (allowed: {', '.join(allowed)})")
 
 
 @dataclass(frozen=True)
 class EpicKitchensSettings(RecordedSettings):
     """EPIC-KITCHENS-100: long kitchen videos with verb, noun and action segments (annotations not included)."""
 
-    min_train: int = _option(100, "classes with fewer segments in the train file are left out of the stream")
-    min_test: int = _option(10, "classes with fewer segments in the validation file are left out of the stream")
-    tasks_by: str = _option("classes", "what tasks are made of: classes | participants (domain-incremental)")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("tasks_by", self.tasks_by, ("classes", "participants"))
+    min_train: int = setting(100, "classes with fewer segments in the train file are left out of the stream")
+    min_test: int = setting(10, "classes with fewer segments in the validation file are left out of the stream")
+    tasks_by: str = setting(
+        "classes",
+        "what tasks are made of; participants: domain-incremental",
+        choices=("classes", "participants"),
+    )
 
 
 @dataclass(frozen=True)
 class KineticsSettings(RecordedSettings):
     """Kinetics-400, 600, 700 or 700-2020: ten-second clips of human actions (annotations not included)."""
 
-    version: str = _option("700", "400 | 600 | 700 | 700_2020")
-    source: str = _option(
-        "official", "official (train file to train, validation file to test) | validation (that file alone, divided)"
+    version: str = setting("700", "which release", choices=("400", "600", "700", "700_2020"))
+    source: str = setting(
+        "official",
+        "official: train file to train, validation file to test; validation: that file alone, divided",
+        choices=("official", "validation"),
     )
-    pretrain: str = _option(
-        "none", "classes kept for pre-training: none | k400_merged (Kinetics-400's, renamed ones too) | k400_name"
+    pretrain: str = setting(
+        "none",
+        "classes kept for pre-training; k400_merged: those of Kinetics-400, renamed ones too; k400_name: by their name",
+        choices=("none", "k400_merged", "k400_name"),
     )
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "version", str(self.version))  # 700 on a command line is a number
-        super().__post_init__()
-        one_of("version", self.version, ("400", "600", "700", "700_2020"))
-        one_of("source", self.source, ("official", "validation"))
-        one_of("pretrain", self.pretrain, ("none", "k400_merged", "k400_name"))
 
 
 @dataclass(frozen=True)
 class VClimbSettings(RecordedSettings):
     """vCLIMB's splits of UCF101 and ActivityNet with their published class order (split files not included)."""
 
-    dataset: str = _option("ucf101", "ucf101 | activitynet")
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        one_of("dataset", self.dataset, ("ucf101", "activitynet"))
-        if self.tasks not in (10, 20):
-            raise ValueError(f"benchmark.tasks must be 10 or 20 (the published splits), not {self.tasks}")
+    tasks: int = setting(10, "tasks (experiences) of the published split", choices=("10", "20"))
+    dataset: str = setting("ucf101", "which data set", choices=("ucf101", "activitynet"))
 
 
 @dataclass(frozen=True)
 class VideoCsvSettings(RecordedSettings):
     """Your own videos: a CSV with a row a clip, or one folder a class."""
 
-    test: float = _option(0.25, "share of the videos of each class for testing, where nothing names the split")
+    test: float = setting(
+        0.25,
+        "share of the videos of each class for testing, where nothing names the split",
+        above=0,
+        maximum=0.99,
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        object.__setattr__(self, "test", float(self.test))
-        if not 0.0 < self.test < 1.0 or self.test + self.valid >= 1.0:
-            raise ValueError(f"benchmark.test is a share above 0, below 1 - benchmark.valid, not {self.test}")
+        if self.test + self.valid >= 1.0:
+            raise ValueError(f"benchmark.test={self.test} and benchmark.valid={self.valid} leave nothing to train on")
 
 
-SETTINGS: dict[str, type] = {
+BUILT_IN: dict[str, type[BenchmarkSettings]] = {
     "moving_digits": MovingDigitsSettings,
     "epic_kitchens": EpicKitchensSettings,
     "kinetics": KineticsSettings,

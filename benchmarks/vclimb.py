@@ -17,11 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark, recorded
 from benchmarks.annotations import find_file, short
 from benchmarks.clips import ClipTable
 from benchmarks.frames.find import find_videos
-from benchmarks.recorded import Recording, hold_out
+from benchmarks.recorded import Recorded, Recording, hold_out
 from benchmarks.settings import VClimbSettings
 
 PARTS = {
@@ -32,40 +31,38 @@ SLACK, INSTANT = 1.0, 0.04  # seconds
 _VIDEO = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
 
-def describe(settings: VClimbSettings, cache: Path) -> Benchmark:
-    """The benchmark without frames: writes nothing."""
-    return recorded.describe("vclimb", recording(settings), settings, cache)
+class Vclimb(Recorded):
+    """vCLIMB's splits of UCF101 and ActivityNet."""
 
+    Settings = VClimbSettings
+    settings: VClimbSettings
 
-def load(settings: VClimbSettings, cache: Path, workers: int) -> Benchmark:
-    """The benchmark with its frames."""
-    return recorded.load("vclimb", recording(settings), settings, cache, workers)
+    def recording(self) -> Recording:
+        """The clip table out of the annotation files."""
+        settings = self.settings
+        name = f"{settings.dataset}_{settings.tasks}tasks"
+        if settings.annotations is None:
+            raise ValueError(f"benchmark vclimb needs benchmark.annotations=DIR: the folder with {name}.json")
+        folder = Path(settings.annotations)
+        path = find_file(folder, [f"{name}.json"], "the split", "benchmark.annotations")
+        split, order = _json(path), _order(folder, name)
+        rows = [row for part, ours in PARTS[settings.dataset].items() for row in _rows(path, split, part, ours)]
+        table = pd.DataFrame(rows, columns=["file", "start", "stop", "split", "action"])
+        table["group"] = table["file"]
+        table["sample_id"] = _sample_ids(table)
+        tasks = tuple(tuple(task) for task in split["train"])
+        if order is not None and [sorted(task) for task in order] != [sorted(task) for task in tasks]:
+            raise ValueError(f"{path} and {name}_class_order.json give other classes to the tasks")
+        notes = _hold_out(table, settings) + _kept_apart(table)
+        if order is not None:
+            tasks = tuple(tuple(task) for task in order)
+        files = {Path(file).stem: file for file in table["file"].unique()}
 
+        def key(stem: str) -> str | None:
+            return files.get(stem) or files.get(f"v_{stem}")
 
-def recording(settings: VClimbSettings) -> Recording:
-    name = f"{settings.dataset}_{settings.tasks}tasks"
-    if settings.annotations is None:
-        raise ValueError(f"benchmark vclimb needs benchmark.annotations=DIR: the folder with {name}.json")
-    folder = Path(settings.annotations)
-    path = find_file(folder, [f"{name}.json"], "the split", "benchmark.annotations")
-    split, order = _json(path), _order(folder, name)
-    rows = [row for part, ours in PARTS[settings.dataset].items() for row in _rows(path, split, part, ours)]
-    table = pd.DataFrame(rows, columns=["file", "start", "stop", "split", "action"])
-    table["group"] = table["file"]
-    table["sample_id"] = _sample_ids(table)
-    tasks = tuple(tuple(task) for task in split["train"])
-    if order is not None and [sorted(task) for task in order] != [sorted(task) for task in tasks]:
-        raise ValueError(f"{path} and {name}_class_order.json give other classes to the tasks")
-    notes = _hold_out(table, settings) + _kept_apart(table)
-    if order is not None:
-        tasks = tuple(tuple(task) for task in order)
-    files = {Path(file).stem: file for file in table["file"].unique()}
-
-    def key(stem: str) -> str | None:
-        return files.get(stem) or files.get(f"v_{stem}")
-
-    clips = ClipTable.of(table, Path("."), ("action",), order=tasks)
-    return Recording(clips, "action", lambda root: find_videos(root, key), tuple(notes))
+        clips = ClipTable.of(table, Path("."), ("action",), order=tasks)
+        return Recording(clips, "action", lambda root: find_videos(root, key), tuple(notes))
 
 
 def _json(path: Path) -> Any:
@@ -145,8 +142,8 @@ def _hold_out(table: pd.DataFrame, settings: VClimbSettings) -> list[str]:
         return ["UCF101's clips of one film stand in train and in validation: that is the published split"]
     train = np.flatnonzero(table["split"] == "train")
     part = table.iloc[train]
-    held = hold_out(part["group"], part["action"], settings.valid, "vCLIMB ActivityNet")
-    table.loc[train[held], "split"] = "valid"
+    valid = hold_out(part["group"], part["action"], settings.valid, "vCLIMB ActivityNet")
+    table.loc[train[valid], "split"] = "valid"
     return ["tested on ActivityNet's validation videos, as published; validation is held out of train by videos"]
 
 

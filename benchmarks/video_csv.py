@@ -10,12 +10,12 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pandas as pd
 
-from benchmarks import Benchmark, recorded, unknown
 from benchmarks.annotations import Annotations
 from benchmarks.clips import FIXED, ClipTable
 from benchmarks.frames.find import SUFFIXES, VideoFile
-from benchmarks.recorded import Recording, hold_out
+from benchmarks.recorded import Recorded, Recording, hold_out
 from benchmarks.settings import VideoCsvSettings
+from harness.common.words import unknown
 
 SPLITS = {
     "train": "train", "training": "train", "valid": "valid", "val": "valid", "validate": "valid",
@@ -23,31 +23,31 @@ SPLITS = {
 }  # fmt: skip
 
 
-def describe(settings: VideoCsvSettings, cache: Path) -> Benchmark:
-    """The benchmark without frames: writes nothing."""
-    return recorded.describe("video_csv", recording(settings), settings, cache)
+class VideoCsv(Recorded):
+    """A user's own videos."""
 
+    Settings = VideoCsvSettings
+    settings: VideoCsvSettings
 
-def load(settings: VideoCsvSettings, cache: Path, workers: int) -> Benchmark:
-    """The benchmark with its frames."""
-    return recorded.load("video_csv", recording(settings), settings, cache, workers)
-
-
-def recording(settings: VideoCsvSettings) -> Recording:
-    if settings.annotations is not None:
-        rows, labels = _from_csv(Path(settings.annotations))
-    elif settings.videos is not None:
-        rows, labels = _from_folders(Path(settings.videos))
-    else:
-        raise ValueError("benchmark video_csv needs benchmark.annotations=FILE.csv or benchmark.videos=DIR (or both)")
-    notes = _divide(rows, labels[0], settings)
-    for part in ("valid", "test"):
-        shared = set(rows["group"][rows["split"] == "train"]) & set(rows["group"][rows["split"] == part])
-        if shared:
-            raise ValueError(f"video_csv: {len(shared)} groups are in train and in {part}, for one {min(shared)!r}")
-    table = ClipTable.of(rows, Path("."), labels)
-    files = table.frame["file"].unique().tolist()
-    return Recording(table, labels[0], lambda root: _there(root, files), tuple(notes))
+    def recording(self) -> Recording:
+        """The clip table out of the annotation files."""
+        settings = self.settings
+        if settings.annotations is not None:
+            rows, labels = _from_csv(Path(settings.annotations))
+        elif settings.videos is not None:
+            rows, labels = _from_folders(Path(settings.videos))
+        else:
+            raise ValueError(
+                "benchmark video_csv needs benchmark.annotations=FILE.csv or benchmark.videos=DIR (or both)"
+            )
+        notes = _divide(rows, labels[0], settings)
+        for part in ("valid", "test"):
+            shared = set(rows["group"][rows["split"] == "train"]) & set(rows["group"][rows["split"] == part])
+            if shared:
+                raise ValueError(f"video_csv: {len(shared)} groups are in train and in {part}, for one {min(shared)!r}")
+        table = ClipTable.of(rows, Path("."), labels)
+        files = table.frame["file"].unique().tolist()
+        return Recording(table, labels[0], lambda root: _there(root, files), tuple(notes))
 
 
 def _there(root: Path, files: list[str]) -> dict[str, VideoFile]:
@@ -68,7 +68,7 @@ def _from_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if "split" in rows:
         named = [SPLITS.get(word.lower()) for word in rows.text("split")]
         rows.refuse([name is None for name in named], "split", "is none of train, valid, test")
-        frame["split"] = named
+        frame["split"] = np.array(named, object)
     frame["group"] = rows.text("group") if "group" in rows else file
     if "sample_id" in rows:
         frame["sample_id"] = rows.text("sample_id")
@@ -133,6 +133,6 @@ def _divide(rows: pd.DataFrame, label: str, settings: VideoCsvSettings) -> list[
         raise ValueError(unknown("split of all rows", rows["split"].iloc[0], ("train", "valid", "test")))
     if "valid" not in set(rows["split"]):
         train = np.flatnonzero(rows["split"] == "train")
-        held = hold_out(rows["group"].iloc[train], rows[label].iloc[train], settings.valid, "video_csv")
-        rows.loc[train[held], "split"] = "valid"
+        valid = hold_out(rows["group"].iloc[train], rows[label].iloc[train], settings.valid, "video_csv")
+        rows.loc[train[valid], "split"] = "valid"
     return notes

@@ -39,7 +39,9 @@ def show(kind: str, name: str | None, plugins: list[str]) -> None:
     """All of a kind with a line each, or one with its settings; ValueError names the nearest where it is unknown."""
     if kind == "protocols" and name is not None:
         from benchmarks.protocols import find
+        from harness.common import plugins as user_files
 
+        user_files.load(plugins)
         name = str(find(name))
     known = descriptions(kind, plugins)
     if name is None:
@@ -64,12 +66,16 @@ def descriptions(kind: str, files: list[str]) -> dict[str, str]:
         ours_first = [*native(), *(name for name in METHODS if name not in native())]
         return {name: described(METHODS, name) for name in ours_first}
     if kind == "benchmarks":
-        from benchmarks.settings import SETTINGS
+        from benchmarks import BENCHMARKS
+        from harness.common import plugins
 
-        return {name: (settings.__doc__ or "").partition("\n")[0] for name, settings in SETTINGS.items()}
+        plugins.load(files)
+        return {name: described(BENCHMARKS, name) for name in BENCHMARKS}
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
+        from harness.common import plugins
 
+        plugins.load(files)
         return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget} "
                       f"setting=scratch{'|pretrained' if p.pretrains else ''}"
                 for name, p in PROTOCOLS.items()}  # fmt: skip
@@ -93,13 +99,13 @@ def details(kind: str, name: str) -> list[str]:
         own = list(lines(find(name).Settings, f"{name}."))
         return own or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
     if kind == "benchmarks":
-        from benchmarks.settings import SETTINGS
+        from benchmarks import SETTINGS
 
         return list(lines(SETTINGS[name], "benchmark."))
     if kind == "protocols":
         from benchmarks.protocols import PROTOCOLS
 
-        return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS[name]).items()]
+        return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS.get(name)).items()]
     from harness.config.schema import CONF
 
     text = (CONF / kind[:-1] / f"{name}.yaml").read_text(encoding="utf-8")

@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from harness import check_packages
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
+from harness.common.sources import sources_hash
 
 if TYPE_CHECKING:
     from harness.config.compose import Request
@@ -56,6 +59,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
     from harness.launching import launch
     from harness.planning import plan
+    from harness.storage.lease import free_abandoned
 
     out = Path(asked.execution["out"])
     launch.check(asked.execution, asked.runs, asked.plan)
@@ -67,6 +71,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     todo = unfinished(out, asked.runs, asked.rerun)
     plan.groups({run_id: asked.runs[run_id] for run_id in todo})
     write_sweep(out, asked, words)
+    free_abandoned([out / run_id for run_id in todo], asked.execution["lock"]["stale_minutes"])
     folders = [out / run_id for run_id in todo if queue(out / run_id, asked.runs[run_id])]
     make_videos([asked.runs[folder.name] for folder in folders])
     return folders
@@ -108,7 +113,6 @@ def unfinished(out: Path, runs: Iterable[str], rerun: str) -> list[str]:
 
 def record_state(folder: Path) -> str:
     """done, older (made by other sources) or none; a record that is not valid is named and removed."""
-    from harness.storage.record import sources_hash
     from results.schema import validate
 
     file = folder / "record.json"
@@ -126,8 +130,6 @@ def record_state(folder: Path) -> str:
 
 def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     """OUT/sweeps/<id>.json: which runs this command asks for; the same runs give the same id."""
-    from harness.storage.record import write_json
-
     try:
         (out / "sweeps").mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -145,7 +147,6 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
 def queue(folder: Path, config: dict[str, Any]) -> bool:
     """Write config.json and a queued status.json; False where another command is carrying out this run."""
     from harness.launching import launch
-    from harness.storage.record import write_json
 
     folder.mkdir(exist_ok=True)
     deadline = time.monotonic() + QUEUEING_SECONDS
@@ -153,10 +154,10 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
         with launch.taken(folder) as mine:
             if mine:
                 write_json(folder / "config.json", config)
-                launch.write_status(folder, state="queued", reason=None, position=None, pid=None)
+                RunFolder(folder).write_status(state="queued", reason=None, position=None, pid=None)
                 return True
         # The same command given twice holds the folder for a moment only, to do just this.
-        if launch.read_status(folder)["state"] == "running" or time.monotonic() > deadline:
+        if RunFolder(folder).status().state == "running" or time.monotonic() > deadline:
             return False
         time.sleep(0.02)
 
@@ -164,7 +165,7 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
 def make_videos(configs: list[dict[str, Any]]) -> None:
     """What the cache lacks is made here, once and with all cores, and not by each run."""
     import benchmarks
-    from harness.config.schema import cores
+    from harness.common.machine import cores
 
     distinct = {json.dumps(config["benchmark"]): config for config in configs}
     for config in distinct.values():
@@ -199,10 +200,10 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
     for run_id in missing:
         if run_id in handed_on:
             continue  # the launcher has said how to see how it does
-        status = launch.read_status(out / run_id)
-        why = f": {status['reason']}" if status["reason"] else ""
-        log = f" (see {out / run_id / 'log.txt'})" if status["state"] == "failed" else ""
-        print(f"not done: {run_id} is {status['state']}{why}{log}", file=sys.stderr)
+        status = RunFolder(out / run_id).status()
+        why = f": {status.reason}" if status.reason else ""
+        log = f" (see {out / run_id / 'log.txt'})" if status.state == "failed" else ""
+        print(f"not done: {run_id} is {status.state}{why}{log}", file=sys.stderr)
     if interrupted:
         return 130
     return 0 if set(missing) <= set(handed_on) else 1

@@ -7,9 +7,9 @@ import os
 import sys
 from pathlib import Path
 
+from harness.common.folders import RunFolder
 from harness.launching import launch
 from harness.launching.signals import stopped_by_signals
-from slurm.folders import is_done
 
 INTERRUPTED = os.EX_TEMPFAIL
 
@@ -17,7 +17,7 @@ INTERRUPTED = os.EX_TEMPFAIL
 def main(words: list[str] | None = None) -> int:
     """Carry out the runs that are not done yet, one after the other."""
     folders = [Path(word) for word in (sys.argv[1:] if words is None else words)]
-    todo = [folder for folder in folders if not is_done(folder)]
+    todo = [folder for folder in folders if not RunFolder(folder).is_done()]
     if not todo:
         return 0
     with stopped_by_signals():
@@ -25,10 +25,10 @@ def main(words: list[str] | None = None) -> int:
             launch.in_job(todo)
         except KeyboardInterrupt:
             return INTERRUPTED
-    missing = [folder for folder in todo if not is_done(folder)]
+    missing = [folder for folder in todo if not RunFolder(folder).is_done()]
     for folder in missing:
-        status = launch.read_status(folder)
-        print(f"not done: {folder.name} is {status['state']}: {status['reason']}", file=sys.stderr)
+        status = RunFolder(folder).status()
+        print(f"not done: {folder.name} is {status.state}: {status.reason}", file=sys.stderr)
     return 1 if missing else 0
 
 

@@ -1,4 +1,4 @@
-"""`python -m slurm.cancel OUT [method=NAME]`: cancel the jobs of runs that are not over; slurm.retry undoes it.
+"""Cancel the jobs of runs that are not over; slurm.retry submits them again.
 
 A running run is saved first, as far as Slurm gives it the time.
 """
@@ -8,25 +8,28 @@ import sys
 import time
 from pathlib import Path
 
-from slurm.folders import mark
+from harness.common.folders import RunFolder
+from harness.common.words import DONE, Option, help_text, one_folder, parse, run_command
 from slurm.jobs import ENDED, job_of, runs, squeue
 from slurm.launcher import chunks
-from slurm.words import parse
 
 GONE_SECONDS = 120
+OPTIONS = {"method": Option(None, "only the runs of this method")}
 
 
 def main(words: list[str] | None = None) -> int:
     """Cancel and wait until the jobs are gone; exit code 2 for a command that cannot be carried out."""
     words = sys.argv[1:] if words is None else words
-    try:
-        out, given = parse("slurm.cancel", __doc__, words, {"method": None})
-        cancelled = cancel(out, given["method"])
-    except (ValueError, OSError, subprocess.SubprocessError) as error:
-        print(f"slurm.cancel: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    help = help_text("slurm.cancel", __doc__ or "", "OUT", OPTIONS)
+    return run_command("slurm.cancel", help, lambda: command(words), words)
+
+
+def command(words: list[str]) -> int:
+    """Carry out a command line; returns the exit code."""
+    folders, given, _ = parse(words, OPTIONS)
+    cancelled = cancel(one_folder("slurm.cancel", folders), given["method"])
     print(f"{len(cancelled)} runs cancelled" if cancelled else "no run has a job")
-    return 0
+    return DONE
 
 
 def cancel(out: Path, method: str | None) -> list[str]:
@@ -42,7 +45,9 @@ def cancel(out: Path, method: str | None) -> list[str]:
         if run.job in jobs and run not in chosen:
             raise ValueError(f"job {run.job} also holds {run.run_id}, which is not of method={method}")
     for some in chunks(sorted(jobs), 500):
-        subprocess.run(["scancel", *some], check=True, capture_output=True, text=True, timeout=120)
+        answer = subprocess.run(["scancel", *some], capture_output=True, text=True, timeout=120)
+        if answer.returncode:
+            raise ValueError(f"scancel refuses: {' '.join(answer.stderr.split())}")
     deadline = time.monotonic() + GONE_SECONDS
     while jobs & set(squeue(out) if jobs else {}):
         if time.monotonic() > deadline:
@@ -51,7 +56,7 @@ def cancel(out: Path, method: str | None) -> list[str]:
     over = {run.run_id for run in runs(out)[0] if run.state in ("done", "failed")}
     stopped = [run.run_id for run in chosen if run.run_id not in over]
     for run_id in stopped:
-        mark(out / run_id, "failed", "cancelled; slurm.retry submits it again")
+        RunFolder(out / run_id).mark("failed", "cancelled; slurm.retry submits it again")
     return stopped
 
 

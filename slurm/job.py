@@ -12,7 +12,7 @@ from pathlib import Path
 
 from submitit.core.utils import DelayedSubmission
 
-from slurm.folders import mark, read_status, unfinished
+from harness.common.folders import OVER, RunFolder
 
 INTERRUPTED = (os.EX_TEMPFAIL, -signal.SIGTERM, -signal.SIGUSR2)
 SAVE_SECONDS = 75  # for the command to save and end, out of the 90 s that Slurm gives
@@ -30,7 +30,7 @@ class RunFolders:
 
     def __init__(self, command: Sequence[str], minutes: float, place: str = "", times: int = 0):
         self.command, self.minutes, self.place, self.times = list(command), minutes, place, times
-        self.process: subprocess.Popen | None = None
+        self.process: subprocess.Popen[bytes] | None = None
         self.begun = math.inf
 
     def __call__(self, folders: list[str]) -> None:
@@ -54,21 +54,29 @@ class RunFolders:
             while self._exit_code() is None and time.monotonic() < deadline:
                 time.sleep(0.1)
         left = unfinished(folders)
-        place = json.dumps([(folder, read_status(Path(folder)).get("position")) for folder in left[:1]])
+        place = json.dumps([(folder, RunFolder(Path(folder)).status().position) for folder in left[:1]])
         times = self.times if place == self.place else 0
         if left and time.monotonic() - self.begun > 60 * self.minutes - WARNED_SECONDS:  # no pre-emption, a time-out
             times += 1
         if times >= STUCK_AFTER:
-            mark(Path(left[0]), "failed", f"interrupted {times} times without a step between; give it more minutes")
+            why = f"interrupted {times} times without a step between; give it more minutes"
+            RunFolder(Path(left[0])).mark("failed", why)
             left, times = left[1:], 0
             if not left:
                 return None
         return DelayedSubmission(RunFolders(self.command, self.minutes, place, times), left)
 
     def _exit_code(self) -> int | None:
+        if self.process is None:
+            return None
         # Popen is not re-entrant: a signal whose handler polls too must not come inside.
         with blocked(signal.SIGUSR2):
             return self.process.poll()
+
+
+def unfinished(folders: Sequence[str]) -> list[str]:
+    """The folders whose runs are neither done nor failed."""
+    return [folder for folder in folders if RunFolder(Path(folder)).state() not in OVER]
 
 
 @contextlib.contextmanager

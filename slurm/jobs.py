@@ -1,22 +1,21 @@
 """Which run is in which job, what Slurm says of it, and what state the run is in by that and by its own files."""
 
-import os
-import socket
 import subprocess
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from slurm.folders import is_done, read_json, read_status, run_ids
+from harness.common.files import read_json
+from harness.common.folders import STALE_SECONDS, RunFolder, is_run_id, sweeps
+from harness.common.processes import is_gone
 
-SILENT_SECONDS = 300  # a run without Slurm whose heartbeat is older, on another machine, is taken for lost
 STATES = ("queued", "running", "preempted", "failed", "lost", "done")
 ENDED = ("failed", "lost", "done")
 
 
 @dataclass(frozen=True)
-class Run:
+class QueuedRun:
     """One run and how it does; `age` is the heartbeat's, in seconds, `position` as in status.json."""
 
     run_id: str
@@ -35,6 +34,11 @@ def submissions(out: Path) -> list[dict[str, Any]]:
     found = [read_json(file) for file in sorted((out / "slurm").glob("*/jobs.json"))]
     found = [content for content in found if isinstance(content.get("jobs"), dict)]
     return [{**content, "jobs": {job: run_ids(runs) for job, runs in content["jobs"].items()}} for content in found]
+
+
+def run_ids(names: object) -> list[str]:
+    """Those of some names that can be run ids: no path leads out of a folder of runs by them."""
+    return [name for name in names if is_run_id(name)] if isinstance(names, list) else []
 
 
 def job_of(out: Path) -> dict[str, str]:
@@ -76,7 +80,7 @@ def sacct(jobs: set[str]) -> dict[str, str]:
     return ended
 
 
-def runs(out: Path) -> tuple[list[Run], str | None]:
+def runs(out: Path) -> tuple[list[QueuedRun], str | None]:
     """All runs of a folder, and a note where Slurm could not be asked (then none is said to be lost)."""
     jobs, note, known = job_of(out), None, {}
     if jobs:
@@ -84,54 +88,49 @@ def runs(out: Path) -> tuple[list[Run], str | None]:
             known = squeue(out)
         except ValueError as error:
             note = f"{error}; the states are those of the runs' own files"
-    folders = {run for file in (out / "sweeps").glob("*.json") for run in run_ids(read_json(file).get("runs"))}
+    folders = {run for sweep in sweeps(out) for run in run_ids(sweep.get("runs"))}
     folders |= set(run_ids([folder.name for folder in out.iterdir() if (folder / "config.json").exists()])) | set(jobs)
     found = [_run(out / run, jobs.get(run), known, note is None) for run in sorted(folders)]
     how = sacct({run.job for run in found if run.state == "lost" and run.job})
     return [_with_end(run, how.get(run.job or "")) for run in found], note
 
 
-def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> Run:
-    status = read_status(folder)
-    state, reason = str(status.get("state", "queued")), status.get("reason")
-    beat = max((each for each in (status.get("heartbeat"), _lock_beat(folder)) if each is not None), default=None)
+def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> QueuedRun:
+    status = RunFolder(folder).status()
+    state, reason = status.state, status.reason
+    beat = max((each for each in (status.heartbeat, _touched(folder / "lock")) if each is not None), default=None)
     age = None if beat is None else max(time.time() - beat, 0.0)
-    if is_done(folder):
+    if RunFolder(folder).is_done():
         state, reason = "done", None
     elif state == "done":
         state, reason = "lost", "its record.json is gone or was cut"
     elif job in known:
         if known[job] in ("RUNNING", "COMPLETING"):
-            begun = status.get("position") is not None  # also where another command has set it to queued since
+            begun = status.position is not None  # also where another command has set it to queued since
             state = "running" if state == "queued" and begun else state
         elif state != "failed":
             # A job that waits although its run was going on was taken off its node without a word.
             state = "queued" if state == "queued" else "preempted"
     elif job is not None and asked and state != "failed":
         state, reason = "lost", f"job {job} is gone and the run is not done"
-    elif job is None and state == "running" and _dead(status, age):
+    elif job is None and state == "running" and _is_dead(folder, age):
         state, reason = "lost", "its process is gone"
-    return Run(folder.name, _method(folder), state, reason, status.get("position"), age, status.get("started"),
-               int(status.get("restarts") or 0), job)  # fmt: skip
+    return QueuedRun(folder.name, _method(folder), state, reason, status.position, age, status.started,
+                     status.restarts, job)  # fmt: skip
 
 
-def _lock_beat(folder: Path) -> float | None:
+def _touched(lock: Path) -> float | None:
     """When the process of a run last said that it is alive; it does so also in long steps."""
-    beat = read_json(folder / "lock").get("heartbeat")
-    return beat if isinstance(beat, int | float) else None
-
-
-def _dead(status: dict[str, Any], age: float | None) -> bool:
-    """Whether a run that no Slurm job carries out has stopped without a word."""
-    if status.get("host") != socket.gethostname() or not isinstance(status.get("pid"), int):
-        return age is None or age > SILENT_SECONDS
     try:
-        os.kill(status["pid"], 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:
-        return False
-    return False
+        return lock.stat().st_mtime
+    except OSError:
+        return None
+
+
+def _is_dead(folder: Path, age: float | None) -> bool:
+    """Whether a run that no Slurm job carries out has stopped without a word."""
+    gone = is_gone(read_json(folder / "lock"))
+    return (age is None or age > STALE_SECONDS) if gone is None else gone
 
 
 def _method(folder: Path) -> str:
@@ -140,8 +139,8 @@ def _method(folder: Path) -> str:
     return str(method.get("name", "?")) if isinstance(method, dict) else "?"
 
 
-def _with_end(run: Run, how: str | None) -> Run:
+def _with_end(run: QueuedRun, how: str | None) -> QueuedRun:
     """With what the accounting says of a lost run's job."""
     if run.state != "lost" or not how:
         return run
-    return Run(**{**vars(run), "reason": f"{run.reason} (Slurm: {how})"})
+    return replace(run, reason=f"{run.reason} (Slurm: {how})")

@@ -1,6 +1,5 @@
 """Runs become job arrays: grouped by equal resources, several runs a job if asked, split at the longest array."""
 
-import fcntl
 import shlex
 import shutil
 import subprocess
@@ -13,10 +12,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from submitit.core.utils import FailedJobError, FailedSubmissionError
 from submitit.slurm.slurm import SlurmExecutor
 
-from slurm.folders import mark, write_json
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
 from slurm.job import RunFolders
 from slurm.jobs import alive
 from slurm.settings import resources
@@ -138,7 +139,7 @@ def submit(
         wanted = arrays(runs, settings)
         for number, array in enumerate(wanted):
             for member in array.runs:
-                mark(member, "queued", None)
+                RunFolder(member).mark("queued", None)
             try:
                 words = [[str(member) for member in each] for each in array.jobs]
                 job = RunFolders(command, array.asked["minutes"])
@@ -146,7 +147,7 @@ def submit(
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 why = f"sbatch refused: {refusal(error)}"
                 for member in (each for rest in wanted[number:] for each in rest.runs):
-                    mark(member, "failed", why)
+                    RunFolder(member).mark("failed", why)
                 raise ValueError(f"{why} (jobs submitted so far: {len(jobs)})") from error
             jobs |= {job.job_id: [each.name for each in runs] for job, runs in zip(made, array.jobs, strict=True)}
             write_json(folder / "jobs.json", content)
@@ -163,8 +164,7 @@ def refusal(error: Exception) -> str:
 def locked(out: Path):
     """One submission at a time, so that two of the same runs do not both find them free."""
     (out / "slurm").mkdir(parents=True, exist_ok=True)
-    with open(out / "slurm" / ".lock", "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with FileLock(out / "slurm" / ".lock"):
         yield
 
 

@@ -1,70 +1,58 @@
-"""`python -m slurm.retry OUT [only=failed|lost] [method=NAME] [memory=GB] [minutes=N] [resume=force]`
+"""Submit again the runs that failed or were lost; never one that is done, or that has a job.
 
-Submits again the runs that failed or were lost, with more memory or time if asked; never one that is done, or that has
-a job. Lost runs go on with the code that they were submitted with. Failed ones run with the code as it is now: they
-continue from their checkpoint if that is the same code, else from the start (resume=force: from the checkpoint, and
-the record says which sources made what came before).
+Lost runs go on with the code that they were submitted with. Failed ones run with the code as it is now: they continue
+from their checkpoint if that is the same code, else they start anew (resume=force: they continue, and the record says
+which sources made what came before).
 """
 
-import hashlib
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from harness.common.words import nearest
+from harness.common.files import read_json, sha256, write_json
+from harness.common.words import DONE, Option, help_text, one_folder, parse, run_command
 from slurm import launcher, snapshot
-from slurm.folders import read_json, write_json
-from slurm.jobs import Run, runs, squeue, submissions
-from slurm.words import parse
+from slurm.jobs import QueuedRun, runs, squeue, submissions
 
-DEFAULTS = {"only": None, "method": None, "memory": None, "minutes": None, "resume": None}
-CHOICES = {"only": ("failed", "lost"), "resume": ("force",)}
+RETRIED = ("failed", "lost")
+OPTIONS = {
+    "only": Option("", "only the runs in this state", choices=RETRIED),
+    "method": Option(None, "only the runs of this method"),
+    "memory": Option(None, "memory of a job in GB, in place of what was asked for before", "number"),
+    "minutes": Option(None, "time limit of a job, in place of what was asked for before", "int", least=1),
+    "resume": Option("same", "continue from what the same sources saved, or from any (recorded)",
+                     choices=("same", "force")),
+}  # fmt: skip
 
 
 def main(words: list[str] | None = None) -> int:
     """Submit again; exit code 0 if all went well (also if there is nothing to do), else 2."""
     words = sys.argv[1:] if words is None else words
-    try:
-        out, given = parse("slurm.retry", __doc__, words, DEFAULTS)
-        more = wanted(given)
-        launcher.check_slurm()
-        found, note = runs(out)
-        if note is not None:
-            raise ValueError(note)
-        states = CHOICES["only"] if given["only"] is None else (given["only"],)
-        again = [run for run in found if run.state in states and given["method"] in (None, run.method)]
-        jobs = resubmit(out, again, more, given["resume"] == "force")
-    except (ValueError, OSError) as error:
-        print(f"slurm.retry: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    help = help_text("slurm.retry", __doc__ or "", "OUT", OPTIONS)
+    return run_command("slurm.retry", help, lambda: command(words), words)
+
+
+def command(words: list[str]) -> int:
+    """Carry out a command line; returns the exit code."""
+    folders, given, _ = parse(words, OPTIONS)
+    out = one_folder("slurm.retry", folders)
+    launcher.check_slurm()
+    found, note = runs(out)
+    if note is not None:
+        raise ValueError(note)
+    states = (given["only"],) if given["only"] else RETRIED
+    again = [run for run in found if run.state in states and given["method"] in (None, run.method)]
+    more = {name: given[name] for name in ("memory", "minutes") if given[name] is not None}
+    jobs = resubmit(out, again, more, given["resume"] == "force")
     if again:
         print(f"{len(again)} runs in {len(jobs)} jobs submitted again; how they do: {launcher.status_command(out)}")
     else:
-        print("no run failed or was lost" if given["only"] is None else f"no run is {given['only']}")
-    return 0
+        print(f"no run is {given['only']}" if given["only"] else "no run failed or was lost")
+    return DONE
 
 
-def wanted(given: dict[str, Any]) -> dict[str, float | int]:
-    """The resources asked for; ValueError for a value that is none of those allowed."""
-    for name, allowed in CHOICES.items():
-        if given[name] not in (None, *allowed):
-            raise ValueError(f"{name}={given[name]} is not allowed{nearest(given[name], allowed)} "
-                             f"(allowed: {', '.join(allowed)})")  # fmt: skip
-    more: dict[str, float | int] = {}
-    for name, kind in (("memory", float), ("minutes", int)):
-        try:
-            value = None if given[name] is None else kind(given[name])
-        except ValueError as error:
-            raise ValueError(f"{name}={given[name]} is no number") from error
-        if value is not None and not 0 < value < float("inf"):
-            raise ValueError(f"{name}={given[name]} must be more than 0")
-        if value is not None:
-            more[name] = value
-    return more
-
-
-def resubmit(out: Path, again: list[Run], more: dict[str, Any], force: bool) -> list[str]:
+def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: bool) -> list[str]:
     """Submit runs, those of the same settings and code together; ids of the jobs."""
     before = {run: content for content in submissions(out) for of_job in content["jobs"].values() for run in of_job}
     known = squeue(out) if before else {}
@@ -93,10 +81,10 @@ def resubmit(out: Path, again: list[Run], more: dict[str, Any], force: bool) -> 
     return jobs
 
 
-def unchanged(plugin: dict[str, str], run: Run) -> None:
+def unchanged(plugin: dict[str, str], run: QueuedRun) -> None:
     """ValueError for a plug-in that is not the one of this run any more: its bytes are part of what a run is."""
     file = Path(plugin["path"])
-    if not file.is_file() or hashlib.sha256(file.read_bytes()).hexdigest() != plugin["sha256"]:
+    if not file.is_file() or sha256(file) != plugin["sha256"]:
         raise ValueError(
             f"plug-in {file} was changed or removed since {run.run_id} was asked for; with another plug-in it is "
             "another run: ask for it with harness.run (method=NAME retries the runs of one method)"

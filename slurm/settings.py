@@ -1,19 +1,14 @@
 """What can be set about Slurm, with help texts; and what one run asks the cluster for."""
 
-import difflib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from typing import Any
+
+from harness.common import settings as declared
+from harness.common.settings import setting
+from harness.common.words import nearest
 
 # What a method may ask for differently from the others (slurm.per_method.NAME.*).
 RESOURCES = ("partition", "account", "qos", "gpus", "cpus", "memory", "minutes", "constraint", "extra")
-
-
-def setting(default: Any, help: str, above: float | None = None) -> Any:
-    """A dataclass field with a default, the help text that the command line prints, and a bound."""
-    metadata = {"help": help, "above": above}
-    if isinstance(default, list | dict):
-        return field(default_factory=lambda: type(default)(default), metadata=metadata)
-    return field(default=default, metadata=metadata)
 
 
 @dataclass
@@ -23,7 +18,7 @@ class Slurm:
     partition: str | None = setting(None, "partition; default: the cluster's")
     account: str | None = setting(None, "account that is charged")
     qos: str | None = setting(None, "quality of service")
-    gpus: int = setting(1, "GPUs of a job; 0 for none")
+    gpus: int = setting(1, "GPUs of a job", zero="none")
     cpus: int = setting(4, "processor cores of a job", above=0)
     memory: float = setting(16.0, "memory of a job in GB", above=0)
     minutes: int = setting(240, "time limit of a job; a run that needs longer is saved and queued again", above=0)
@@ -47,9 +42,8 @@ def resources(settings: dict[str, Any], method: str) -> dict[str, Any]:
         raise ValueError(f"slurm.per_method.{method}={own}: set one resource, slurm.per_method.{method}.minutes=600")
     for name in own:
         if name not in RESOURCES:
-            near = difflib.get_close_matches(name, RESOURCES, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            raise ValueError(f"slurm.per_method.{method}.{name} is unknown{hint} (known: {', '.join(RESOURCES)})")
+            raise ValueError(f"slurm.per_method.{method}.{name} is unknown{nearest(name, RESOURCES)} "
+                             f"(known: {', '.join(RESOURCES)})")  # fmt: skip
     shared = {name: settings[name] for name in RESOURCES}
     return {**shared, **own, "extra": {**shared["extra"], **own.get("extra", {})}}
 
@@ -60,8 +54,5 @@ def check(settings: dict[str, Any], methods: list[str]) -> None:
         if name not in methods:
             raise ValueError(f"slurm.per_method.{name} is set, but '{name}' is not among methods=[{','.join(methods)}]")
     for method in methods:
-        asked = resources(settings, method)
-        for entry in fields(Slurm):
-            above, value = entry.metadata["above"], asked.get(entry.name)
-            if above is not None and value is not None and not value > above:
-                raise ValueError(f"slurm.{entry.name}={value} (for {method}): it must be more than {above:g}")
+        resources(settings, method)  # refuses what is no resource
+        declared.check(Slurm, settings["per_method"].get(method, {}), f"slurm.per_method.{method}.")

@@ -4,13 +4,12 @@ import hashlib
 import json
 import os
 import shutil
-import subprocess
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ("harness", "methods", "benchmarks", "results", "slurm")
+from harness.common.sources import ROOMS, ROOT, git_state, uncommitted
+
 LEFT_OUT = ("__pycache__",)
 LARGEST = 500_000_000  # bytes of annotations
 
@@ -64,15 +63,8 @@ def source_files() -> list[Path]:
 
 
 def git_files() -> dict[str, bytes]:
-    """Commit and differences of a git checkout; of a snapshot, what it says itself; nothing elsewhere."""
-    if (ROOT / "git.json").exists():
-        return {name: (ROOT / name).read_bytes() for name in ("git.json", "uncommitted.diff")}
-    words = [("rev-parse", "HEAD"), ("status", "--porcelain"), ("diff", "HEAD", "--", *ROOMS)]
-    try:
-        said = [subprocess.run(("git", "-C", str(ROOT), *each), capture_output=True, timeout=60) for each in words]
-    except (OSError, subprocess.TimeoutExpired):
+    """Commit and differences of a git checkout, or of the snapshot that these sources are; nothing elsewhere."""
+    state = git_state()
+    if state["commit"] is None:
         return {}
-    if any(each.returncode for each in said):
-        return {}
-    state = {"commit": said[0].stdout.decode().strip(), "dirty": bool(said[1].stdout.strip())}
-    return {"git.json": json.dumps(state).encode(), "uncommitted.diff": said[2].stdout}
+    return {"git.json": json.dumps(state).encode(), "uncommitted.diff": (uncommitted() or "").encode()}

@@ -1,11 +1,10 @@
-"""`python -m slurm.status OUT [json=true] [watch=true] [method=NAME]`: the runs of a folder, and how each of them does.
+"""Show the runs of a folder and how each of them does.
 
 States: queued, running, preempted (saved, waits to go on), failed, lost (its job is gone without a word; slurm.retry
 submits it again), done.
 """
 
 import json
-import signal
 import sys
 import time
 from collections import Counter
@@ -16,26 +15,32 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from slurm.jobs import ENDED, STATES, Run, runs
-from slurm.words import parse
+from harness.common.words import DONE, NOT_DONE, Option, help_text, one_folder, parse, run_command
+from slurm.jobs import ENDED, STATES, QueuedRun, runs
 
 WATCH_SECONDS = 5
 SHOWN = 40  # rows that a live table holds
+OPTIONS = {
+    "json": Option(False, "print JSON for programs", "flag"),
+    "watch": Option(False, "stay and show a live table until all runs are over", "flag"),
+    "method": Option(None, "only the runs of this method"),
+}
 
 
 def main(words: list[str] | None = None) -> int:
     """Print the states; exit code 0 if no run is failed or lost, 1 if some are, 2 for a command that cannot be run."""
     words = sys.argv[1:] if words is None else words
-    try:
-        out, given = parse("slurm.status", __doc__, words, {"json": False, "watch": False, "method": None})
-        if given["watch"]:
-            watch(out, method=given["method"])
-        found, note = runs(out)
-    except (ValueError, OSError) as error:
-        print(f"slurm.status: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 130
+    help = help_text("slurm.status", __doc__ or "", "OUT", OPTIONS)
+    return run_command("slurm.status", help, lambda: command(words), words)
+
+
+def command(words: list[str]) -> int:
+    """Carry out a command line; returns the exit code."""
+    folders, given, _ = parse(words, OPTIONS)
+    out = one_folder("slurm.status", folders)
+    if given["watch"]:
+        watch(out, method=given["method"])
+    found, note = runs(out)
     found = selected(found, None, given["method"])
     if given["json"]:
         counts = {state: sum(run.state == state for run in found) for state in STATES}
@@ -43,7 +48,7 @@ def main(words: list[str] | None = None) -> int:
         print(json.dumps({"note": note, "states": counts, "runs": rows}, indent=1))
     else:
         Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(rendered(found, note))
-    return int(any(run.state in ("failed", "lost") for run in found))
+    return NOT_DONE if any(run.state in ("failed", "lost") for run in found) else DONE
 
 
 def watch(out: Path, only: set[str] | None = None, method: str | None = None) -> None:
@@ -63,13 +68,13 @@ def watch(out: Path, only: set[str] | None = None, method: str | None = None) ->
             time.sleep(WATCH_SECONDS)
 
 
-def selected(found: list[Run], only: set[str] | None, method: str | None) -> list[Run]:
+def selected(found: list[QueuedRun], only: set[str] | None, method: str | None) -> list[QueuedRun]:
     """Some of the runs: by id, by method."""
     kept = [run for run in found if only is None or run.run_id in only]
     return [run for run in kept if method in (None, run.method)]
 
 
-def rendered(shown: list[Run], note: str | None, found: list[Run] | None = None) -> Group:
+def rendered(shown: list[QueuedRun], note: str | None, found: list[QueuedRun] | None = None) -> Group:
     """A table of runs, ordered by state, and the numbers of all that were found."""
     table = Table(box=None, pad_edge=False)
     for name in ("run", "state", "job", "where", "to go", "heartbeat", "restarts", "reason"):
@@ -87,13 +92,13 @@ def plain(text: str) -> Text:
     return Text("".join(each if each.isprintable() else " " for each in text))
 
 
-def summary(found: list[Run]) -> str:
+def summary(found: list[QueuedRun]) -> str:
     """How many runs are in which state."""
     count = Counter(run.state for run in found)
     return f"{len(found)} runs: " + ", ".join(f"{count[state]} {state}" for state in STATES if count[state])
 
 
-def where(run: Run) -> str:
+def where(run: QueuedRun) -> str:
     """Task, phase and step of a run that is under way."""
     place = run.position
     if run.state not in ("running", "preempted") or not place:
@@ -102,7 +107,7 @@ def where(run: Run) -> str:
     return f"{task}/{place.get('n_experiences', '?')} {place['phase']} {place['step']}/{place['steps']}"
 
 
-def seconds_to_go(run: Run) -> float | None:
+def seconds_to_go(run: QueuedRun) -> float | None:
     """From the experiences that the present process has finished; None before it has finished one."""
     place = run.position
     if run.state != "running" or run.started is None or not place or place.get("first") is None:
@@ -124,5 +129,4 @@ def spoken(seconds: float) -> str:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
     sys.exit(main())

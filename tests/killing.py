@@ -15,9 +15,11 @@ from typing import Any
 
 import pytest
 
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
 from harness.config.compose import request
 from harness.config.schema import PRELOAD
-from harness.storage.record import comparable, differences, write_json
+from harness.storage.record import comparable, differences
 from tests.tiny import TINY
 
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -90,13 +92,11 @@ def killed(folder: Path, kills: int, chance: random.Random, seconds: float) -> C
 
 def place(folder: Path, process: Any, saving: bool) -> str:
     """In which part of the run a kill hit it, in words."""
-    from harness.launching.launch import read_status
-
     if process.exitcode != -signal.SIGKILL:
         return "done before the kill"
     if saving:
         return "while saving"
-    position = read_status(folder)["position"]
+    position = RunFolder(folder).status().position
     return "before the first step" if position is None else f"in {position['phase']}"
 
 

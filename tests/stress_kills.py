@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.common.folders import RunFolder
 from harness.launching import launch
 from harness.training.evaluation import Evaluation
 from tests import killing
@@ -62,10 +63,10 @@ def disk(number: int = 40) -> None:
             run = killing.new_run(place / "out", "cram", f"checkpoint.minutes={chance.choice((1e-9, 10))}")
             while (error := Full(place / "filler", chance).execute(run)) is not None:
                 assert "No space left" in str(error), error
-                assert "No space left" in str(launch.read_status(run)["reason"]), launch.read_status(run)
+                assert "No space left" in str(RunFolder(run).status().reason), RunFolder(run).status()
                 where[writing(error)] += 1
             assert killing.differ(run, alone) == []
-            assert launch.read_status(run)["state"] == "done"
+            assert RunFolder(run).status().state == "done"
             assert [file.name for file in (run / "checkpoint").iterdir()] == ["live.pt"]
     print(f"  {times} runs have the record of the run left alone; full while writing: "
           + ", ".join(f"{count} {name}" for name, count in where.most_common()))  # fmt: skip
@@ -100,7 +101,7 @@ class Full:
 def writing(error: BaseException) -> str:
     """Which part of the harness was writing."""
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "/harness/" in frame.filename]
-    return next(f"{Path(f.filename).stem}.{f.name}" for f in reversed(frames) if not f.filename.endswith("durable.py"))
+    return next(f"{Path(f.filename).stem}.{f.name}" for f in reversed(frames) if not f.filename.endswith("files.py"))
 
 
 CHECKS = {"kills": kills, "disk": disk}

@@ -2,6 +2,7 @@
 
 import time
 
+from benchmarks.avalanche import to_avalanche
 from harness.training.loop import OpaqueRun
 from methods.shared.avalanche_strategies import STRATEGIES
 from tests import test_networks, tiny
@@ -14,7 +15,7 @@ def avalanche(number: float = len(STRATEGIES)) -> None:
         # Nearest class means need a clip of each class.
         words = ("classifier.steps=40", *(["memory.budget=1MB"] if name == "ICaRL" else []))
         walk = OpaqueRun(tiny.config(f"avalanche:{name}", *words), tiny.new_folder())
-        benchmark = walk.stream.to_avalanche(walk.context.reader)
+        benchmark = to_avalanche(walk.stream, walk.context.reader)
         for after in range(walk.stream.n_experiences):
             walk.next_experience()
             theirs = own_evaluation(walk, benchmark, after)

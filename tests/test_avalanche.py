@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.avalanche import to_avalanche
 from harness import check
 from harness.config.compose import request
 from harness.launching.signals import Interrupted, Stop
@@ -43,7 +44,7 @@ def own_evaluation(walk: OpaqueRun, benchmark, after: int) -> list[float]:
 def test_a_stream_is_a_benchmark_of_avalanche_that_decodes_nothing_until_asked():
     walk = tiny.begun("er")
     reader, stream = CountingReader(walk.context.reader), walk.stream
-    benchmark = stream.to_avalanche(reader)
+    benchmark = to_avalanche(stream, reader)
     assert len(benchmark.train_stream) == len(benchmark.test_stream) == stream.n_experiences
     for ours, theirs in zip(stream.train_stream, benchmark.train_stream, strict=True):
         assert list(theirs.dataset.targets) == ours.targets.tolist()
@@ -60,7 +61,7 @@ def test_a_stream_is_a_benchmark_of_avalanche_that_decodes_nothing_until_asked()
 
 def test_a_stream_can_be_given_a_transform():
     walk = tiny.begun("er")
-    benchmark = walk.stream.to_avalanche(walk.context.reader, lambda clip: clip.permute(3, 0, 1, 2).float() / 255)
+    benchmark = to_avalanche(walk.stream, walk.context.reader, lambda clip: clip.permute(3, 0, 1, 2).float() / 255)
     clip = benchmark.valid_stream[0].dataset[0][0]
     assert clip.shape == (3, 8, 32, 32)
     assert 0 <= clip.min() <= clip.max() <= 1
@@ -72,7 +73,7 @@ def test_a_stream_can_be_given_a_transform():
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_record_says_what_avalanche_evaluates(strategy):
     walk = opaque(strategy, "classifier.steps=12")
-    benchmark = walk.stream.to_avalanche(walk.context.reader)
+    benchmark = to_avalanche(walk.stream, walk.context.reader)
     for after in range(walk.stream.n_experiences):
         walk.next_experience()
         recorded = walk.evaluation.fields()["accuracy"][after][: after + 1]

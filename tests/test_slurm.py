@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from harness import run_folders
+from harness.common import sources
+from harness.common.files import write_json
+from harness.common.folders import RunFolder
 from harness.run import main
 from harness.storage import record
 from slurm import cancel, retry, status
-from slurm.folders import read_status, write_json
 from slurm.job import RunFolders
 from slurm.jobs import job_of, submissions
 from slurm.launcher import submit
@@ -150,7 +152,7 @@ def test_submitted_once_then_lost_retried_and_cancelled(tmp_path, cache, capsys,
     assert "--time=500\n" in script.read_text()
     assert "--mem=2048M\n" in script.read_text()
     assert f"\ncd {code}\n" in script.read_text()
-    assert (Path(code) / "harness" / "train.py").exists()
+    assert (Path(code) / "harness" / "training" / "loop.py").exists()
 
     assert cancel.main([str(out), "method=er"]) == 0
     assert cancel.main([str(out)]) == 0
@@ -223,16 +225,16 @@ def test_a_run_that_times_out_without_a_step_fails_alone_and_a_preempted_one_doe
         again = job.checkpoint(folders)
         job, left = again.function, again.args[0]
     assert left == (folders[1:] if fails else folders)
-    now = read_status(tmp_path / "stuck")
-    assert now["state"] == ("failed" if fails else "queued")
-    assert not fails or "give it more minutes" in now["reason"]
+    now = RunFolder(tmp_path / "stuck").status()
+    assert now.state == ("failed" if fails else "queued")
+    assert not fails or "give it more minutes" in now.reason
 
 
 def test_bad_words_of_the_commands(tmp_path, capsys):
     for command, word, said in (
         (status, "jsn=true", "did you mean 'json'?"),
         (retry, "only=faild", "did you mean 'failed'?"),
-        (retry, "minutes=much", "minutes=much is no number"),
+        (retry, "minutes=much", "minutes=much is not allowed"),
         (cancel, "another", "give one folder"),
     ):
         assert command.main([str(tmp_path), word]) == 2
@@ -253,8 +255,8 @@ def test_one_failing_run_among_good_ones(tmp_path, cache, plugin, capsys, cluste
     states = {run["method"]: run["state"] for run in looked_up(capsys, out).values()}
     assert states == {"naive": "done", "er": "done", **dict.fromkeys(("unlucky", "crashes", "greedy"), "failed")}
     content = json.loads(next(out.glob("*naive*/record.json")).read_text())
-    assert content["sources"] == record.sources_hash()
-    assert content["git"] == {**record.git_state(), "diff": record.uncommitted()}
+    assert content["sources"] == sources.sources_hash()
+    assert content["git"] == {**sources.git_state(), "diff": sources.uncommitted()}
 
 
 def test_preempted_runs_go_on_and_give_the_same_record(tmp_path, cache, plugin, capsys, cluster, monkeypatch):  # noqa: F811
@@ -268,8 +270,9 @@ def test_preempted_runs_go_on_and_give_the_same_record(tmp_path, cache, plugin, 
     file.write_text("raise SystemExit('the code that was submitted is the code that runs')")
 
     def is_at(step: int) -> bool:
-        place = read_status(out / run_id).get("position") or {"experience": 0, "step": 0}
-        return read_status(out / run_id)["state"] == "running" and (place["experience"], place["step"]) >= (0, step)
+        now = RunFolder(out / run_id).status()
+        place = now.position or {"experience": 0, "step": 0}
+        return now.state == "running" and (place["experience"], place["step"]) >= (0, step)
 
     wait_until(lambda: is_at(1), PATIENCE, "not under way")
     assert looked_up(capsys, out)[run_id]["state"] == "running"
@@ -327,12 +330,12 @@ def test_a_signal_to_the_command_saves_and_is_no_success(tmp_path, cache, plugin
         os._exit(run_folders.main([str(folder)]))
 
     def under_way() -> bool:
-        now = read_status(folder)
-        return now["state"] == "running" and now["position"]["phase"] == "first"
+        now = RunFolder(folder).status()
+        return now.state == "running" and (now.position or {}).get("phase") == "first"
 
     wait_until(under_way, PATIENCE, "no step")
     os.kill(pid, signal.SIGUSR2)
     os.kill(pid, signal.SIGTERM)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == run_folders.INTERRUPTED
-    assert read_status(folder)["state"] == "preempted"
+    assert RunFolder(folder).status().state == "preempted"
     assert list((folder / "checkpoint").glob("manifest-*.json"))

@@ -140,7 +140,7 @@ def test_choices_are_identified_as_a_protocol_or_custom():
     def identify(label="action", tasks=10, benchmark="moving_digits", **options):
         return protocols.identify(benchmark, label, tasks, options)
 
-    for protocol in protocols.PROTOCOLS.values():
+    for _, protocol in protocols.PROTOCOLS.items():
         assert identify(protocol.label, protocol.tasks, protocol.benchmark, **protocol.options) == str(protocol)
         other = {"size": 112} if "size" in protocol.options else {"data_seed": 1}
         assert identify(protocol.label, protocol.tasks, protocol.benchmark, **{**protocol.options, **other}) == "custom"

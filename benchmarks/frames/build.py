@@ -1,4 +1,4 @@
-"""The making of a frame cache: one sweep over each video, in watched processes, to be taken up again after a kill."""
+"""How a frame cache is built: one pass over each video, in watched processes, to be taken up again after a kill."""
 
 import csv
 import hashlib
@@ -15,11 +15,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.frames import watched
-from benchmarks.frames.cache import VERSION, FrameCache
+from benchmarks.frames.cache import VERSION, BadClip, FrameCache
 from benchmarks.frames.decode import BadVideo
-from benchmarks.frames.parallel import made_once, progress
+from benchmarks.frames.find import VideoFile
+from benchmarks.frames.parallel import build_once, progress
 from benchmarks.frames.shards import CODECS, ENTRY, Beat, Clip, Packed, ShardJob, shard_name, write_shard
 from benchmarks.randomness import generator
+from harness.common.files import write_json
+from harness.common.units import bytes_text
+from harness.common.words import check_choice
 
 if TYPE_CHECKING:
     from benchmarks.clips import ClipTable
@@ -57,6 +61,7 @@ class Wish:
 
     @property
     def stored(self) -> tuple[int, int, int]:
+        """Frames, height and width of what is stored of a clip."""
         n, height, width = self.shape
         return (n * self.candidates, height + self.margin, width + self.margin)
 
@@ -75,37 +80,38 @@ def prepare(
     The folder appears only when complete and verified; what a killed process had finished stays in the folder `part`
     beside it (default: `<folder>.part`) and is taken up again. Raises OSError where the disk is too small.
     """
-    if wish.codec not in CODECS:
-        raise ValueError(f"unknown codec of the frame cache: {wish.codec!r} (allowed: {', '.join(CODECS)})")
-    with made_once(folder, part or part_of(folder)) as work:
+    check_choice("codec", wish.codec, CODECS)
+    with build_once(folder, part or part_of(folder)) as work:
         if work is not None:
-            making = _Making(work, table, np.asarray(rows), wish)
-            making.check_disk(title)
-            making.sweep(workers)
-            making.finish(folder)
+            builder = _Builder(work, table, np.asarray(rows), wish)
+            builder.check_disk(title)
+            builder.decode(workers)
+            builder.finish(folder)
     cache = FrameCache(folder)
-    made = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
-    stale = made != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates, wish.margin)
+    found = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
+    stale = found != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates, wish.margin)
     if stale or not cache.holds([row for row in rows if row not in cache.skipped]):
-        raise OSError(f"frame cache {folder} was made for other clips or settings: delete it and run again")
+        raise OSError(f"frame cache {folder} was built for other clips or settings: delete it and run again")
     return cache
 
 
 def part_of(folder: Path) -> Path:
-    """Where a cache folder is made."""
+    """Where a cache folder is built."""
     return folder.with_name(f"{folder.name}.part")
 
 
-def prepare_share(part: Path, table, rows, wish: Wish, workers: int, title: str, share: tuple[int, int]) -> None:
+def prepare_share(
+    part: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, workers: int, title: str, share: tuple[int, int]
+) -> None:
     """Write the shards k of n only, with share (k, n), to `part` for a later `prepare`; others may write meanwhile."""
     part.mkdir(parents=True, exist_ok=True)
-    making = _Making(part, table, np.asarray(rows), wish)
-    making.todo = [number for number in making.todo if number % share[1] == share[0]]
-    making.check_disk(title)
-    making.sweep(workers)
+    builder = _Builder(part, table, np.asarray(rows), wish)
+    builder.todo = [number for number in builder.todo if number % share[1] == share[0]]
+    builder.check_disk(title)
+    builder.decode(workers)
 
 
-class _Making:
+class _Builder:
     """The shards of a cache in the folder `work`, each with a JSON file that says what is in it once it is complete."""
 
     def __init__(self, work: Path, table: "ClipTable", rows: np.ndarray, wish: Wish) -> None:
@@ -119,13 +125,13 @@ class _Making:
         """Which videos go to which shard: the same whatever is missing, so that finished shards stay of use."""
         size = 3 * int(np.prod(self.wish.stored))
         share = max(SHARD_BYTES, len(rows) * size // MOST_SHARDS)
-        groups: list[list] = [[]]
-        held = 0
+        groups: list[list[tuple[VideoFile, tuple[Clip, ...]]]] = [[]]
+        size_so_far = 0
         for file, part in self.table.frame.loc[rows].groupby("file", sort=True):
-            if held >= share:
+            if size_so_far >= share:
                 groups.append([])
-                held = 0
-            held += len(part) * size
+                size_so_far = 0
+            size_so_far += len(part) * size
             part = part[~part.index.isin(self.wish.missing)]
             if len(part):
                 clips = tuple(map(Clip, part.index.tolist(), part["start"].tolist(), part["stop"].tolist()))
@@ -150,16 +156,16 @@ class _Making:
     def check_disk(self, title: str) -> None:
         """Say what room the shards will take; OSError where it is not there."""
         clips = [sum(len(listed) for _, listed in self.jobs[number].videos) for number in self.todo]
-        wanted, free = sum(clips) * self.wish.clip_bytes, shutil.disk_usage(self.work).free
+        needed, free = sum(clips) * self.wish.clip_bytes, shutil.disk_usage(self.work).free
         there = len(self.jobs) - len(self.todo)
         about = "" if self.wish.codec == "raw" else "about "
         taken_up = f", {there} of {len(self.jobs)} shards are there already" if there else ""
-        text = f"{title}: {sum(clips):,} clips, {about}{_size(wanted)} of {_size(free)} free{taken_up}"
-        if wanted > free:
+        text = f"{title}: {sum(clips):,} clips, {about}{bytes_text(needed)} of {bytes_text(free)} free{taken_up}"
+        if needed > free:
             raise OSError(f"{text}: not enough room in {self.work.parent} (paths.cache=DIR names another folder)")
         print(text, file=sys.stderr, flush=True)
 
-    def sweep(self, workers: int) -> None:
+    def decode(self, workers: int) -> None:
         """Write the shards that are not there; a video whose decoder crashes or hangs costs its bad clips only."""
         todo = self.todo
         jobs = [self.jobs[number] for number in todo]
@@ -169,18 +175,21 @@ class _Making:
             jobs, states = [], []
         with progress("decoding", clips) as advance:
 
-            def told(place: int, message: Beat | Packed) -> None:
-                advance(states[place].told(message))
+            def on_message(place: int, message: Beat | Packed) -> None:
+                advance(states[place].take_in(message))
 
-            def done(place: int) -> None:
+            def on_end(place: int) -> None:
                 number = todo[place]
                 path = self.work / shard_name(number)
                 content = {"key": self.keys[number], "size": states[place].job.path.stat().st_size}
                 os.replace(states[place].job.path, path)
                 self.contents[number] = content | states[place].content()
-                _write_json(path.with_name(f"{path.name}.json"), self.contents[number])
+                write_json(path.with_name(f"{path.name}.json"), self.contents[number])
 
-            watched.run(write_shard, jobs, workers, self.wish.patience, told, done, lambda n, why: states[n].lost(why))
+            def on_loss(place: int, why: str) -> ShardJob:
+                return states[place].without_present_video(why)
+
+            watched.run(write_shard, jobs, workers, self.wish.patience, on_message, on_end, on_loss)
 
     def finish(self, folder: Path) -> None:
         """Verify every byte, deal with bad clips, and write index and header."""
@@ -210,7 +219,7 @@ class _Making:
             "table": self.table.hash,
             "shards": [content["size"] for content in contents],
             "index_sha256": hashlib.sha256(index.tobytes()).hexdigest(),
-            "bad": [[row, why, done] for row, (why, done) in sorted(notes.items())],
+            "bad": [[row, clip.reason, clip.kind, clip.by] for row, clip in sorted(notes.items())],
         }
         (self.work / "header.json").write_text(json.dumps(header, indent=1))
 
@@ -221,10 +230,10 @@ class _Making:
             path.touch()
             return
         payload = np.memmap(path, np.uint8, "r")
-        wanted = {clip.row for _, clips in self.jobs[number].videos for clip in clips}
+        expected = {clip.row for _, clips in self.jobs[number].videos for clip in clips}
         rows = [row for row, *_ in content["entries"]] + [int(row) for row in content["bad"]]
-        sums = all(zlib.crc32(payload[at : at + size]) == crc for _, at, size, crc in content["entries"])
-        if not sums or len(rows) != len(wanted) or set(rows) != wanted:
+        sums = all(zlib.crc32(payload[at : at + size].data) == crc for _, at, size, crc in content["entries"])
+        if not sums or len(rows) != len(expected) or set(rows) != expected:
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
             raise OSError(f"{path} is not as it was written: is the disk sound? Run again to write it anew")
 
@@ -237,7 +246,7 @@ class _Shard:
         self.packed: list[Packed] = []
         self.beat = Beat(0)
 
-    def told(self, message: Beat | Packed) -> int:
+    def take_in(self, message: Beat | Packed) -> int:
         """Take in a message; how many more clips are done."""
         before = self.beat.clips
         if isinstance(message, Beat):
@@ -248,7 +257,7 @@ class _Shard:
         self.beat = Beat(0)
         return done - before
 
-    def lost(self, why: str) -> ShardJob:
+    def without_present_video(self, why: str) -> ShardJob:
         """The job to go on with after its process was lost at the present video."""
         number, row = len(self.packed), self.beat.alone
         video, clips = self.job.videos[number]
@@ -267,6 +276,7 @@ class _Shard:
         return self.job
 
     def content(self) -> dict[str, Any]:
+        """What the shard holds, as its JSON file says it."""
         parts = [asdict(each) for each in self.packed]
         return {
             "entries": [entry for each in parts for entry in each["entries"]],
@@ -285,56 +295,44 @@ def _key(job: ShardJob) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def _write_json(path: Path, content: Any) -> None:
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    beside.write_text(json.dumps(content))
-    os.replace(beside, path)
-
-
-def _size(n: float) -> str:
-    for unit in ("B", "kB", "MB", "GB"):
-        if n < 1000 or unit == "GB":
-            return f"{n:.1f} {unit}" if unit == "GB" else f"{n:.0f} {unit}"
-        n /= 1000
-    return ""
-
-
 # ---- bad clips
 
 
-def _deal_with(bad, short, index, table, on_bad: str) -> tuple[np.ndarray, dict[int, tuple[str, str]]]:
+def _deal_with(
+    bad: Mapping[int, str], short: Mapping[int, str], index: np.ndarray, table: "ClipTable", on_bad: str
+) -> tuple[np.ndarray, dict[int, BadClip]]:
     """The index with entries for replaced clips, and for each odd clip its reason and what was done."""
-    notes = {row: (why, "kept, its last frame repeats") for row, why in short.items()}
+    notes = {row: BadClip(why, "kept") for row, why in short.items()}
     place = {int(row): number for number, row in enumerate(index["row"])}
     keys = list(zip(table.frame["split"], *(table.frame[name] for name in table.labels), strict=True))
-    alike: dict[tuple, list[int]] = {}
+    alike: dict[tuple[str, ...], list[int]] = {}
     for row in sorted(place) if on_bad == "replace" and bad else ():
         alike.setdefault(keys[row], []).append(row)
     more = []
     for row, why in sorted(bad.items()):
         choice = alike.get(keys[row], [])
         if not choice:
-            notes[row] = (why, "skipped")
+            notes[row] = BadClip(why, "skipped")
             continue
         sample = table.frame["sample_id"].iloc[row]
         other = choice[int(generator("replacement", sample).integers(len(choice)))]
         entry = index[place[other]].copy()
         entry["row"] = row
         more.append(entry)
-        notes[row] = (why, f"replaced by {table.frame['sample_id'].iloc[other]}")
+        notes[row] = BadClip(why, "replaced", table.frame["sample_id"].iloc[other])
     return (np.concatenate([index, np.array(more, ENTRY)]) if more else index), notes
 
 
-def _write_bad(path: Path, notes: Mapping[int, tuple[str, str]], table) -> None:
+def _write_bad(path: Path, notes: Mapping[int, BadClip], table: "ClipTable") -> None:
     with open(path, "w", newline="", encoding="utf-8") as out:
         lines = csv.writer(out)
         lines.writerow(("sample_id", "file", "reason", "done"))
-        for row, (why, done) in sorted(notes.items()):
+        for row, bad in sorted(notes.items()):
             clip = table.frame.iloc[row]
-            lines.writerow((clip["sample_id"], clip["file"], why, done))
+            lines.writerow((clip["sample_id"], clip["file"], bad.reason, bad.done))
 
 
-def _fail(folder: Path, work: Path, bad: Mapping[int, str], table) -> None:
+def _fail(folder: Path, work: Path, bad: Mapping[int, str], table: "ClipTable") -> None:
     reasons: Sequence[str] = list(dict.fromkeys(bad.values()))
     listed = folder.parent / f"{folder.name}-bad.csv"
     (work / "bad.csv").replace(listed)

@@ -4,14 +4,49 @@ import hashlib
 import json
 import shutil
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from benchmarks.frames.parallel import made_once
+from benchmarks.frames.parallel import build_once
 from benchmarks.frames.shards import from_jpeg, shard_name
 
 VERSION = 1
+# What older headers say in place of a kind; all else there is a replacement.
+OLD_KINDS = {"skipped": "skipped", "kept, its last frame repeats": "kept"}
+
+
+@dataclass(frozen=True)
+class BadClip:
+    """A clip that is not as annotated.
+
+    kind: kept (it is shorter than annotated, its last frame repeats), skipped, replaced (by the clip with the sample id
+    `by`), or absent (nothing was done about it yet).
+    """
+
+    reason: str
+    kind: str
+    by: str = ""
+
+    @property
+    def done(self) -> str:
+        """What was done about it, in words."""
+        return {
+            "kept": "kept, its last frame repeats",
+            "replaced": f"replaced by {self.by}",
+            "absent": "nothing yet",
+        }.get(self.kind, self.kind)
+
+    @classmethod
+    def of(cls, fields: list[str]) -> "BadClip":
+        """Out of a header: reason, kind and replacement, or reason and the words of older headers."""
+        if len(fields) == 3:
+            return cls(*fields)
+        reason, done = fields
+        kind = OLD_KINDS.get(done, "replaced")
+        return cls(reason, kind, done.removeprefix("replaced by ") if kind == "replaced" else "")
 
 
 class FrameCache:
@@ -39,23 +74,22 @@ class FrameCache:
         self.candidates: int = header.get("candidates", 1)
         self.margin: int = header.get("margin", 0)
         self.table_hash: str = header["table"]
-        # row -> (what is wrong with the clip, what was done about it)
-        self.bad: dict[int, tuple[str, str]] = {row: (why, done) for row, why, done in header.get("bad", [])}
-        self.skipped: dict[int, str] = {row: why for row, (why, done) in self.bad.items() if done == "skipped"}
+        self.bad: dict[int, BadClip] = {row: BadClip.of(fields) for row, *fields in header.get("bad", [])}
+        self.skipped: dict[int, str] = {row: clip.reason for row, clip in self.bad.items() if clip.kind == "skipped"}
         self._index = index
         self._entry = np.full(int(index["row"].max(initial=-1)) + 1, -1, np.int64)
         self._entry[index["row"]] = np.arange(len(index))
         self._checked = np.zeros(len(index), bool)
         self._shards: dict[int, np.ndarray] = {}
 
-    def __getstate__(self) -> dict:
+    def __getstate__(self) -> dict[str, Any]:
         # A memory map would be pickled as its whole content.
         return {**self.__dict__, "_shards": {}}
 
     def _damaged(self, what: str) -> OSError:
         return OSError(f"frame cache {self.folder} {what}: delete it and run again")
 
-    def holds(self, rows: np.ndarray) -> bool:
+    def holds(self, rows: np.ndarray | list[int]) -> bool:
         """Whether every one of `rows` is stored."""
         rows = np.asarray(rows, np.int64)
         return bool(((rows >= 0) & (rows < len(self._entry))).all()) and bool((self._entry[rows] >= 0).all())
@@ -82,7 +116,7 @@ class FrameCache:
             else:
                 frames = payload.reshape(stored)
                 frames = frames if self.candidates == 1 else frames[chosen[position]]
-            # Only what is wanted is copied: a crop costs nothing here.
+            # Only what is asked for is copied: a crop costs nothing here.
             out[position] = frames[:, top : top + height, left : left + width]
         return out
 
@@ -99,7 +133,7 @@ class FrameCache:
             self._shards[shard] = np.asarray(np.memmap(self.folder / shard_name(shard), np.uint8, "r"))
         payload = self._shards[shard][offset : offset + size]
         if not self._checked[entry]:
-            if zlib.crc32(payload) != crc32:
+            if zlib.crc32(payload.data) != crc32:
                 raise self._damaged(f"fails its checksum at row {int(self._index[entry]['row'])}")
             self._checked[entry] = True
         return payload
@@ -108,7 +142,7 @@ class FrameCache:
 def staged(cache: FrameCache, folder: Path) -> FrameCache:
     """The same cache read from a copy under `folder`, a disk of this machine's own; copied once."""
     copy = Path(folder) / cache.folder.name
-    with made_once(copy) as work:
+    with build_once(copy) as work:
         if work is not None:
             for path in sorted(cache.folder.iterdir()):
                 shutil.copyfile(path, work / path.name)

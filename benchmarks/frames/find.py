@@ -1,6 +1,8 @@
 """Which video files and frame folders lie under a folder, by the name that annotations know them by."""
 
+import itertools
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +37,12 @@ def find_videos(
     return {**folders, **{name: VideoFile(_one(name, paths)) for name, paths in files.items()}}
 
 
-def _walk(root: Path, key, folders: dict[str, VideoFile], rate) -> Iterable[tuple[str, str]]:
+def _walk(
+    root: Path,
+    key: Callable[[str], str | None],
+    folders: dict[str, VideoFile],
+    rate: Callable[[str], float] | None,
+) -> Iterable[tuple[str, str]]:
     """All files but those in frame folders, which hold millions."""
     seen = set()
     for path, names, files in os.walk(root, followlinks=True):
@@ -46,11 +53,11 @@ def _walk(root: Path, key, folders: dict[str, VideoFile], rate) -> Iterable[tupl
         seen.add((place.st_dev, place.st_ino))
         names[:] = sorted(name for name in names if not (name.startswith(".") or name == "flow_frames"))
         if rate is not None:
-            for name in [name for name in names if key(name) is not None]:
+            for name, video in [(name, video) for name in names if (video := key(name)) is not None]:
                 first = next((s for s in (".jpg", ".png") if Path(path, name, f"frame_{1:010d}{s}").is_file()), None)
                 if first is not None:
                     names.remove(name)
-                    folders[key(name)] = VideoFile(Path(path, name), rate(name))
+                    folders[video] = VideoFile(Path(path, name), rate(name))
         yield from ((path, name) for name in files)
 
 
@@ -62,3 +69,17 @@ def _one(name: str, paths: list[Path]) -> Path:
             f"{len(chosen)} files for {name}: {chosen[0]}, {chosen[1]}; let benchmark.videos name the folder of one"
         )
     return chosen[0]
+
+
+def listing(root: Path, most: int = 3) -> str:
+    """What lies under a folder, for a message: the first few names, and how many files of each ending.
+
+    It looks at no more than 10,000 files, since folders of images hold millions.
+    """
+    files = (Path(path, name) for path, _, names in os.walk(root) for name in sorted(names))
+    names = [file.relative_to(root).as_posix() for file in itertools.islice(files, 10_000)]
+    if not names:
+        return "it holds no files"
+    endings = Counter(Path(name).suffix.lower() or "no ending" for name in names)
+    counts = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(most))
+    return f"it holds {', '.join(names[:most])}{', ...' if len(names) > most else ''} ({counts})"

@@ -7,6 +7,7 @@ nothing. A plug-in's entry is the object itself, registered by a decorator while
 import fnmatch
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,18 +50,24 @@ class Registry(Generic[T]):
         self.entries: dict[str, Entry[T]] = {}
         REGISTRIES[kind] = self
 
-    def add(self, name: str, target: str | T, summary: str = "", **facts: Any) -> None:
+    def add(self, name: str, target: str | T, summary: str = "", builtin: bool = False, **facts: Any) -> None:
         """Register an object, or `module:object` as text, under `name`; `facts` are known without importing it.
+
+        builtin: it belongs to the project, even if its module is first imported while a plug-in is loaded.
 
         Raises:
             ValueError: the name is taken or is no name, or the object is not of the registry's base class; the line
                 names both places.
         """
-        if not isinstance(name, str) or not all(part.isidentifier() for part in name.replace("-", "_").split(":")):
+        if not isinstance(name, str) or not all(
+            part.isidentifier() for part in re.split("[:/]", name.replace("-", "_"))
+        ):
             raise ValueError(
                 f"{self.kind} {name!r}: a name is made of letters, digits, _ and -, and begins with a letter"
             )
-        new = Entry(name, target, summary, _loading[-1] if _loading else None, facts)
+        # Text is of a built-in list, whose module a plug-in may be the first to import.
+        mine = _loading and not (builtin or isinstance(target, str))
+        new = Entry(name, target, summary, _loading[-1] if mine else None, facts)
         old = self.entries.get(name)
         if old is not None and (old.file != new.file or old.builtin):
             if old.builtin and new.builtin and old.target == new.target:
@@ -103,6 +110,10 @@ class Registry(Generic[T]):
     def names(self) -> list[str]:
         """All names, in the order of their registration."""
         return list(self.entries)
+
+    def items(self) -> list[tuple[str, T]]:
+        """All names with their objects, imported now; in the order of their registration."""
+        return [(name, self.get(name)) for name in self.entries]
 
     def match(self, pattern: str) -> list[str]:
         """The names that fit a pattern such as `cr*`.

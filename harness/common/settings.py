@@ -1,6 +1,8 @@
 """Declared settings: a dataclass field says its choices, bounds and meaning; help and checks are made from that."""
 
+import contextlib
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
 from typing import Any
@@ -79,8 +81,9 @@ def setting(
         choices: the words allowed, or a function that gives them (such as `REGISTRY.names`).
         minimum, above, maximum: bounds of a number; without any of them it must be 0 or more.
         zero: what 0 stands for, where it is more than a number.
-        kind: `value`; `any` (its reader checks it); or `path`, `machine`: it says how a run is carried out, so it is no
-            part of a run's identity.
+        kind: `value`; `any` (its reader checks it); `pixels`, a value of a benchmark that decides what is decoded and
+            so the name of the frame cache; or `path`, `machine`: it says how a run is carried out, so it is no part of
+            a run's identity.
         since: the version that brought it, if runs existed before; at its default it is left out of a run's config, so
             that the ids of older runs stay valid.
         search: the range that a random search draws from.
@@ -121,7 +124,7 @@ def check(group: type, values: Mapping[str, Any], prefix: str = "") -> None:
         elif value is None or isinstance(value, bool) or says.kind == "any":
             continue
         elif says.allowed:
-            check_choice(name, value, says.allowed)
+            check_choice(name, str(value), says.allowed)
         elif isinstance(value, int | float):
             check_number(name, value, says)
 
@@ -138,6 +141,52 @@ def check_number(name: str, value: float, says: Declaration) -> None:
         raise ValueError(f"{name}={value} is not allowed: it must be more than {says.above:g}")
     if says.maximum is not None and value > says.maximum:
         raise ValueError(f"{name}={value} is not allowed: it must be at most {says.maximum:g}")
+
+
+def typed(group: type, values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values as their fields' types: a whole number for a decimal one becomes one, a path becomes absolute.
+
+    Raises:
+        ValueError: a value is of another type.
+    """
+    return {entry.name: _typed(entry, values[entry.name], prefix) for entry in fields(group)}
+
+
+def _typed(entry: "Field[Any]", value: Any, prefix: str) -> Any:
+    words: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        str | None: "a text",
+    }
+    if entry.type not in words or (value is None and entry.default is None):
+        return value
+    number = isinstance(value, int) and not isinstance(value, bool)
+    if entry.type is int and number:
+        return value
+    if entry.type is float and (number or isinstance(value, float)):
+        return float(value)
+    if entry.type is bool and isinstance(value, bool):
+        return value
+    if entry.type in (str, str | None) and (number or isinstance(value, str)):  # 700 on a command line is a number
+        is_path = declared(entry).kind == "path"  # made absolute, since a job on a cluster begins in another folder
+        return os.path.abspath(os.path.expanduser(value)) if is_path else str(value)
+    raise ValueError(f"{prefix}{entry.name} must be {words[entry.type]}, not {value!r}")
+
+
+def from_text(entry: "Field[Any]", text: str) -> Any:
+    """What `name=text` gives a field: a number or a list where it takes one; else the text, which its check may refuse.
+
+    It serves small commands; harness.run reads values in Hydra's grammar.
+    """
+    if entry.type is Any and text.startswith("["):
+        return [from_text(entry, item.strip()) for item in text.strip("[]").split(",") if item.strip()]
+    for kind in (int, float):
+        if entry.type in (kind, float) or (entry.type is Any and kind is int):
+            with contextlib.suppress(ValueError):
+                return kind(text)
+    return text
 
 
 def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:

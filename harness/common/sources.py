@@ -6,19 +6,15 @@ import json
 import subprocess
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("harness", "methods", "benchmarks", "results", "slurm")
-# What can change a number of a record. Commands, help, progress, plots, tests, presets and documents cannot.
-DECIDES = (
-    "harness/training",
-    "harness/storage/checkpoint.py",
-    "methods",
-    "benchmarks",
-)
+# What can change a number of a record, or what a checkpoint holds. Commands, presets, launchers, tables and plots
+# cannot: what they decide stands in a run's config, which its id is made of.
+DECIDES = ("harness/training", "harness/storage/checkpoint.py", "methods", "benchmarks")
 # Below those folders, what only shows or starts things.
-SHOWS = ("benchmarks/prepare.py", "benchmarks/show.py", "harness/training/filmstrip.py", "harness/training/journal.py")
+SHOWS = ("benchmarks/prepare.py", "benchmarks/show.py", "harness/training/filmstrip.py")
 DIFF_LONGEST = 100_000  # characters of what was not committed that a record keeps
 
 
@@ -37,7 +33,7 @@ def deciding_files(root: Path = ROOT) -> list[Path]:
 def sources_hash(root: Path = ROOT) -> str:
     """SHA-256 over the names and the content of the files that decide a result.
 
-    Of Python files the syntax tree counts, without docstrings: comments and layout change nothing.
+    Of Python files the syntax tree counts, without docstrings and help texts: comments and layout change nothing.
     """
     digest = hashlib.sha256()
     for path in deciding_files(root):
@@ -50,13 +46,33 @@ def meaning(path: Path) -> bytes:
     data = path.read_bytes()
     if path.suffix != ".py":
         return data
-    tree = ast.parse(data)
-    for node in ast.walk(tree):
+    return ast.dump(_WithoutWords().visit(ast.parse(data))).encode()
+
+
+class _WithoutWords(ast.NodeTransformer):
+    """Takes out of a syntax tree what is there for people: docstrings, help texts of settings, summaries of entries."""
+
+    # Where they stand among the arguments: setting(default, HELP), register(name, SUMMARY), add(name, what, SUMMARY).
+    PLACES: ClassVar = {"setting": 1, "register": 1, "add": 2}
+    KEYWORDS: ClassVar = {"setting": ("help", "zero"), "register": ("summary",), "add": ("summary",)}
+
+    def generic_visit(self, node: ast.AST) -> ast.AST:
         body = getattr(node, "body", None)
         documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
-        if documented and isinstance(body, list) and ast.get_docstring(node, clean=False) is not None:  # type: ignore[arg-type]
-            body[0] = ast.Expr(ast.Constant(""))
-    return ast.dump(tree).encode()
+        if documented and body and isinstance(body[0], ast.Expr) and _is_text(body[0].value):
+            body[0] = ast.Pass()
+        return super().generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        called = getattr(node.func, "id", getattr(node.func, "attr", ""))
+        place = self.PLACES.get(called, len(node.args))
+        node.args = [arg for k, arg in enumerate(node.args) if k < place or not _is_text(arg)]
+        node.keywords = [word for word in node.keywords if word.arg not in self.KEYWORDS.get(called, ())]
+        return self.generic_visit(node)
+
+
+def _is_text(node: object) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
 @cache
@@ -73,7 +89,9 @@ def git_state() -> dict[str, Any]:
 def uncommitted() -> str | None:
     """How the sources differ from their commit, as `git diff` says it; None if they do not, or nobody knows."""
     saved = ROOT / "uncommitted.diff"
-    text = saved.read_text(errors="replace").strip() if saved.exists() else git("diff", "HEAD", "--", *ROOMS)
+    if saved.exists():  # of a snapshot; it was cut when that was made
+        return saved.read_text(errors="replace").strip() or None
+    text = git("diff", "HEAD", "--", *ROOMS)
     if not text:
         return None
     return text if len(text) <= DIFF_LONGEST else f"{text[:DIFF_LONGEST]}\n... and {len(text) - DIFF_LONGEST} more"
@@ -82,7 +100,7 @@ def uncommitted() -> str | None:
 def git(*arguments: str) -> str | None:
     """What a git command on the sources prints; None where there is no git, no checkout, or no answer in 20 s."""
     try:
-        run = subprocess.run(("git", "-C", str(ROOT), *arguments), capture_output=True, text=True, timeout=20)
+        run = subprocess.run(("git", "-C", str(ROOT), *arguments), capture_output=True, timeout=20)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return run.stdout.strip() if run.returncode == 0 else None
+    return run.stdout.decode(errors="replace").strip() if run.returncode == 0 else None

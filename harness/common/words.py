@@ -1,10 +1,12 @@
 """Words of the command line: hints for misspelt names, `name=value` for the small commands, exit codes."""
 
 import difflib
+import math
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 DONE, NOT_DONE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
@@ -34,7 +36,8 @@ def one_line(error: BaseException) -> str:
 class Option:
     """One `name=value` of a small command.
 
-    kind: text, list (texts), flag (true or false) or int. choices: the values that are allowed; empty allows any.
+    kind: text, list (texts), flag (true or false), int (from `least` on) or number (more than `least`). choices: the
+    values that are allowed; empty allows any.
     """
 
     default: Any
@@ -87,8 +90,30 @@ def value_of(name: str, text: str, option: Option) -> Any:
         if not text.isdecimal() or int(text) < option.least:
             raise ValueError(f"{name}={text} is not allowed: give a whole number from {option.least} on")
         return int(text)
+    if option.kind == "number":
+        try:
+            number = float(text)
+        except ValueError:
+            number = math.nan
+        if not option.least < number < math.inf:
+            raise ValueError(f"{name}={text} is not allowed: give a number of more than {option.least}")
+        return number
     check_choice(name, text, option.choices)
     return text
+
+
+def one_folder(command: str, given: Sequence[str]) -> Path:
+    """The folder of runs that a command was given.
+
+    Raises:
+        ValueError: not one folder was given, or it is not there.
+    """
+    if len(given) != 1:
+        raise ValueError(f"give one folder of runs, e.g. python -m {command} runs (not {' '.join(given) or 'none'})")
+    folder = Path(given[0]).expanduser().resolve()
+    if not folder.is_dir():
+        raise ValueError(f"there is no folder {folder}")
+    return folder
 
 
 def check_choice(name: str, given: object, choices: Sequence[str]) -> None:

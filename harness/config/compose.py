@@ -14,8 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 import benchmarks
-from benchmarks import protocols
-from benchmarks.settings import SETTINGS
+from benchmarks import SETTINGS, protocols
 from harness.common import plugins
 from harness.common.settings import check, recorded
 from harness.common.units import parse_bytes
@@ -46,6 +45,7 @@ class Request:
 
 def request(words: list[str]) -> Request:
     """All runs that the words of a command line ask for; ValueError says what is wrong with them."""
+    describe.cache_clear()  # files may have changed since an earlier request of this process
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
     loaded = plugins.load([str(path) for path in given[0]]) if given and given[0] else []
@@ -58,11 +58,11 @@ def request(words: list[str]) -> Request:
         for words_of_one in (words for block in blocks for words in overrides.combinations(block)):
             command, chosen = _compose(words_of_one)
             for config in _configs(command, chosen, _methods_set(words_of_one)):
-                table = _table(config).hash
-                runs.setdefault(run_id(config, table), config)
+                clips = _clips_hash(config, command["plan"])
+                runs.setdefault(run_id(config, clips), config)
                 older = config | {"plugins": [each.files()[0] for each in loaded]}
-                if config["plugins"] and run_id(older, table) != run_id(config, table):
-                    aliases[run_id(config, table)] = run_id(older, table)
+                if config["plugins"] and run_id(older, clips) != run_id(config, clips):
+                    aliases[run_id(config, clips)] = run_id(older, clips)
     _check_of_benchmark(arguments, runs)
     asked = Request(runs, command["plan"], command["rerun"], execution(command), aliases)
     if preset is None:
@@ -127,7 +127,7 @@ def _store_schema() -> None:
     store.store("schema", node=_writable(OmegaConf.structured(root)))
     for name, settings in SETTINGS.items():
         store.store(group="benchmark", name=name, node=_writable(OmegaConf.structured(settings)))
-    for protocol in protocols.PROTOCOLS.values():
+    for _, protocol in protocols.PROTOCOLS.items():
         node = {
             "label": protocol.label,
             "benchmark": {"tasks": protocol.tasks, **protocol.options},
@@ -225,7 +225,8 @@ def _check_of_benchmark(arguments: list[overrides.Argument], runs: dict[str, dic
 def _default_protocol(benchmark: str, setting: str | None) -> str:
     """The first protocol of a benchmark; for setting=pretrained the first that has a part to pre-train on."""
     first = protocols.find(protocols.DEFAULT)
-    rules = [rule for rule in (first, *protocols.PROTOCOLS.values()) if rule.benchmark == benchmark]
+    every = (first, *(rule for _, rule in protocols.PROTOCOLS.items()))
+    rules = [rule for rule in every if rule.benchmark == benchmark]
     if setting == "pretrained":
         rules.sort(key=lambda rule: not rule.pretrains)
     return str(rules[0]) if rules else "none"
@@ -256,14 +257,20 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
         settings = _settings_given(command, name)
         check(find(name).Settings, settings, f"method.{name.replace(':', '.')}.")
         own = {"name": name, "settings": settings}
-        # A run is known by the file of its own method, whichever other files of the user are given beside it.
-        file = METHODS.entries[name].file
-        files = plugins.LOADED[file].files() if file else []
+        files = _files(name, common)
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
             configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths}})
     return configs
+
+
+def _files(method: str, common: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The user's files that a run is known by: those of its method, benchmark and protocol, and what these import."""
+    used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
+    if common["protocol"] in protocols.PROTOCOLS:
+        used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
+    return [each for file in dict.fromkeys(used) if file for each in plugins.LOADED[file].files()]
 
 
 def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:
@@ -277,7 +284,8 @@ def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:
 
 
 def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
-    options = asdict(benchmarks.parse(chosen["benchmark"], command["benchmark"]))
+    checked = benchmarks.parse(chosen["benchmark"], command["benchmark"])
+    options = recorded(type(checked), asdict(checked))
     benchmark = {"name": chosen["benchmark"], **options}
     cache = execution(command)["paths"]["cache"]
     label = command["label"] or describe(chosen["benchmark"], tuple(options.items()), cache).default_label
@@ -301,7 +309,7 @@ def _method_names(given: list[str]) -> list[str]:
 
 def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
     budget = command["memory"]["budget"]
-    rule = next((rule for rule in protocols.PROTOCOLS.values() if _file_name(str(rule)) == chosen["protocol"]), None)
+    rule = next((rule for _, rule in protocols.PROTOCOLS.items() if _file_name(str(rule)) == chosen["protocol"]), None)
     times = re.fullmatch(r"(\d+(?:\.\d*)?)x", str(budget))
     if budget != "protocol" and not times:
         return parse_bytes(budget)
@@ -323,5 +331,10 @@ def benchmark_of(config: Mapping[str, Any]) -> benchmarks.Benchmark:
     return describe(config["benchmark"]["name"], tuple(options.items()), config["execution"]["paths"]["cache"])
 
 
-def _table(config: Mapping[str, Any]) -> Any:
-    return benchmark_of(config).table
+def _clips_hash(config: Mapping[str, Any], plan: bool) -> str:
+    """Which clips a run sees; where only decoding can tell which are bad, they are decoded now, but not for a plan."""
+    if not plan and not benchmark_of(config).settled:
+        options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
+        benchmarks.load(options["name"], options, cache, config["execution"]["workers"])
+        describe.cache_clear()
+    return benchmark_of(config).clips_hash

@@ -11,8 +11,7 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from benchmarks import protocols
-from benchmarks.settings import SETTINGS
+from benchmarks import SETTINGS, protocols
 from harness.common.words import nearest
 from harness.config import overrides
 from harness.config.overrides import Argument

@@ -5,15 +5,14 @@ Imports neither torch nor Hydra, so that `--help` can be made from the dataclass
 
 import hashlib
 import json
-import os
 import re
 from dataclasses import Field, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from benchmarks import default_cache
-from benchmarks.settings import SETTINGS
+from benchmarks import SETTINGS, default_cache
 from harness.common import settings  # not the function alone: one of the fields is called `setting`
+from harness.common.machine import cores
 from harness.common.settings import declared
 from slurm.settings import Slurm
 
@@ -165,25 +164,20 @@ def execution(values: dict[str, Any]) -> dict[str, Any]:
     return how
 
 
-def cores() -> int:
-    """The processor cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def is_of_machine(entry: "Field[Any]") -> bool:
     """Whether a setting is a place on this machine or what it is capable of, so no part of a run's identity."""
-    return bool(entry.metadata.get("path")) or declared(entry).kind in ("path", "machine")
+    return declared(entry).kind in ("path", "machine")
 
 
-def run_id(config: dict[str, Any], table_hash: str) -> str:
-    """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clip table."""
+def run_id(config: dict[str, Any], clips_hash: str) -> str:
+    """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clips."""
     decides = {key: value for key, value in config.items() if key != "execution"}
     # Annotations are what the clip table's hash says, wherever they and the videos lie.
     paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if is_of_machine(entry)}
     decides["benchmark"] = {key: value for key, value in config["benchmark"].items() if key not in paths}
     # A plug-in is its bytes: moved to another folder it is still the same method.
     decides["plugins"] = sorted(plugin["sha256"] for plugin in config["plugins"])
-    text = json.dumps([decides, table_hash], sort_keys=True, allow_nan=False)
+    text = json.dumps([decides, clips_hash], sort_keys=True, allow_nan=False)
     rule = config["protocol"] if config["protocol"] != "custom" else config["benchmark"]["name"]
     name = f"{rule}-{config['method']['name']}-s{config['seed']}-o{config['order_seed']}"
     return re.sub(r"[^A-Za-z0-9._-]", "-", name) + "-" + hashlib.sha256(text.encode()).hexdigest()[:10]

@@ -5,6 +5,7 @@ returns the ids of runs that something else goes on with after the command (none
 """
 
 import contextlib
+import dataclasses
 import faulthandler
 import importlib
 import json
@@ -21,13 +22,13 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
+from harness.common.files import read_json, text_of, write_json
+from harness.common.folders import RunFolder, Status
 from harness.common.words import nearest
 from harness.config.schema import PRELOAD
 from harness.launching.progress import Display
 from harness.launching.signals import Interrupted, Stop, stopped_by_signals
-from harness.storage.lease import STALE_MINUTES, Lost, described, read, taken
-from harness.storage.record import text_of, write_json
-from slurm import folders as run_folders
+from harness.storage.lease import STALE_MINUTES, Lost, described, taken
 
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 # Between asking a run to stop and killing it; Slurm warns a job 90 s before its end.
@@ -42,35 +43,16 @@ def find(name: str) -> Launcher:
     return LAUNCHERS[name]
 
 
-def read_status(folder: Path) -> dict[str, Any]:
-    """status.json of a run folder; a fresh one where there is none that can be read."""
-    fresh = {"state": "queued", "heartbeat": time.time(), "position": None, "reason": None, "pid": None,
-             "host": None, "started": None, "restarts": 0}  # fmt: skip
-    return fresh | run_folders.read_status(folder)
-
-
-def write_status(folder: Path, **changes: Any) -> dict[str, Any]:
-    """Change fields of status.json and its heartbeat."""
-    status = read_status(folder) | {"heartbeat": time.time()} | changes
-    write_json(folder / "status.json", status)
-    return status
-
-
 def note(folder: Path, **changes: Any) -> None:
-    """The same where it is no reason to fail that it cannot be written; on a full disk, over the old one."""
+    """Change status.json; it is no reason to fail that it cannot be written. On a full disk it is written in place."""
+    run = RunFolder(folder)
     try:
-        write_status(folder, **changes)
+        run.write_status(**changes)
     except OSError as error:
-        print(f"{folder / 'status.json'} cannot be written beside: {error}", file=sys.stderr)
-        with contextlib.suppress(OSError):
-            write_over(folder / "status.json", read_status(folder) | {"heartbeat": time.time()} | changes)
-
-
-def write_over(file: Path, content: dict[str, Any]) -> None:
-    """Write into the room that a file has already."""
-    with open(file, "r+") as opened:
-        opened.write(text_of(content))
-        opened.truncate()
+        print(f"{run.status_file} cannot be written beside: {error}", file=sys.stderr)
+        with contextlib.suppress(OSError), open(run.status_file, "r+") as opened:
+            opened.write(text_of(run.changed(**changes)))
+            opened.truncate()
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -130,7 +112,7 @@ def execute(
             note(folder, state="failed", reason=reason_of(error))
             return error
         if lock is None:
-            print(f"{folder.name} is left to {described(read(folder / 'lock'))}", file=sys.stderr)
+            print(f"{folder.name} is left to {described(read_json(folder / 'lock'))}", file=sys.stderr)
             return None
         stack.enter_context(lock.beating())
         return _carry_out(config, folder, Reporter(folder, show, lock.check), stop)
@@ -141,8 +123,8 @@ def _carry_out(
 ) -> Exception | Interrupted | None:
     from harness.training import loop as train
 
-    before = read_status(folder)
-    restarts = before["restarts"] + (before["started"] is not None)
+    before = RunFolder(folder).status()
+    restarts = before.restarts + (before.started is not None)
     note(folder, state="running", reason=None, pid=os.getpid(), host=socket.gethostname(), started=time.time(),
          restarts=restarts)  # fmt: skip
     try:
@@ -180,8 +162,8 @@ def inline(folders: list[Path], how: dict[str, Any]) -> list[str]:
             error = execute(folder, lambda position, name=folder.name: display.update(name, position))
             if error is not None and how["debug"]:
                 traceback.print_exception(error)
-            status = read_status(folder)
-            display.finish(folder.name, status["state"], status["reason"])
+            status = RunFolder(folder).status()
+            display.finish(folder.name, status.state, status.reason)
     return []
 
 
@@ -235,7 +217,7 @@ def processes(folders: list[Path], context: Any, workers: int, grace: float) -> 
                     except EOFError:
                         del active[pipe]
                         status = _outcome(process, folder)
-                        display.finish(process.name, status["state"], status["reason"])
+                        display.finish(process.name, status.state, status.reason)
         finally:
             _stop(list(active.values()), grace)
 
@@ -270,18 +252,18 @@ def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
         sys.exit(os.EX_TEMPFAIL)
 
 
-def _outcome(process: Any, folder: Path) -> dict[str, Any]:
+def _outcome(process: Any, folder: Path) -> Status:
     """The status of a run whose process has ended; says how the process died if it could not say so itself."""
     process.join()
-    status, code = read_status(folder), process.exitcode
-    if status["state"] not in ("queued", "running") or (status["state"] == "running" and status["pid"] != process.pid):
+    status, code = RunFolder(folder).status(), process.exitcode
+    if status.state not in ("queued", "running") or (status.state == "running" and status.pid != process.pid):
         return status
     if code is not None and code < 0:
         reason = f"killed by signal {-code} ({signal.strsignal(-code)})"
     else:
         reason = f"its process ended with exit code {code} before the run was done"
     note(folder, state="failed", reason=reason)
-    return status | {"state": "failed", "reason": reason}
+    return dataclasses.replace(status, state="failed", reason=reason)
 
 
 def _stop(active: list[tuple[Any, Path]], grace: float) -> None:
@@ -293,7 +275,7 @@ def _stop(active: list[tuple[Any, Path]], grace: float) -> None:
         if process.exitcode is None:
             process.kill()
             process.join()
-        if read_status(folder)["state"] in ("queued", "running"):
+        if RunFolder(folder).status().state in ("queued", "running"):
             note(folder, state="preempted", reason="stopped before it was done; the same command continues it")
 
 

@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.common.files import write_json
 from harness.config.compose import benchmark_of
-from harness.storage.record import write_json
 from harness.training.batches import CurrentExperience
 from harness.training.context import Context
 from methods import find

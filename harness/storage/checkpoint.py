@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from harness.storage.durable import settle, to_disk, write_through
+from harness.common.files import sync_file, write_json
 
 FORMAT = 2
 KEPT = 2  # manifests
@@ -65,11 +65,11 @@ class Checkpoints:
             self._settle(files)
             manifest = {"format": FORMAT, "version": self.version, "run_id": self.run_id, "sources": self.sources,
                         "files": files, "chunks": chunks}  # fmt: skip
-            text = json.dumps({**manifest, "sha256": _digest_of(manifest)}, indent=1)
-            write_through(self.folder / f"manifest-{self.version:08}.json", text.encode())
+            signed = {**manifest, "sha256": _digest_of(manifest)}
+            write_json(self.folder / f"manifest-{self.version:08}.json", signed, durable=True)
         except OSError:
-            for path in self.folder.glob(f"*{self.version:08}.*"):
-                path.unlink()
+            for file in self.folder.glob(f"*{self.version:08}.*"):
+                file.unlink()
             raise
         self.newest = manifest
         self.saved = {".".join(path[1:]): versions.copy() for path, (_, versions) in changes.items()}
@@ -107,10 +107,10 @@ class Checkpoints:
         new = [name for name in files if f"{self.version:08}." in name]
         self.bytes_written = sum(files[name]["bytes"] for name in new)
         if len(new) == 1:  # a thread would only cost time
-            settle(self.folder / new[0])
+            sync_file(self.folder / new[0])
             return
         with ThreadPoolExecutor(WRITERS) as pool:
-            list(pool.map(lambda name: settle(self.folder / name), new))
+            list(pool.map(lambda name: sync_file(self.folder / name), new))
 
     def load(self, force: bool = False) -> dict[str, Any] | None:
         """The newest checkpoint that can be read; None where there is none, or where other sources made it.
@@ -218,7 +218,7 @@ class Checkpoints:
         beside = self.folder / "live.pt.new"
         with open(beside, "wb", buffering=0) as file:
             _save(live, _Hashed(file))
-            to_disk(file)
+        sync_file(beside)
         os.replace(beside, self.folder / "live.pt")
         for path in self.folder.iterdir():
             if path.name != "live.pt":

@@ -1,21 +1,31 @@
-"""One process at a time carries out a run: its folder's file `lock` says which one, and when it was last seen alive."""
+"""One process at a time carries out a run: the file `lock` in its folder says which one, and is touched while it lives.
+
+Who wants a run that another process holds looks first at the process itself. If it lies elsewhere, its Slurm job may
+tell; else its last sign of life. That alone does not decide, since clocks may be set: the lock is also watched, and a
+run is taken over only if nothing moves.
+"""
 
 import contextlib
 import json
 import os
-import socket
+import sys
+import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psutil
+from harness.common.files import read_json
+from harness.common.processes import identity, is_gone
 
-BEAT_SECONDS = 20
-STALE_MINUTES = 5.0  # without a beat, of a process that cannot be looked at from here
-TAKING_SECONDS = 60  # for what takes milliseconds
+BEAT_SECONDS = 20.0
+STALE_MINUTES = 5.0  # without a sign of life, of a process that cannot be looked at from here
+WATCH_SECONDS = 3 * BEAT_SECONDS
+WRITE_SECONDS = 2.0  # for what takes milliseconds: to write who one is into a lock
+UNSEEN = 3  # beats at which the own lock may be unreadable, as where a file server does not answer
 
 
 class Lost(Exception):
@@ -26,34 +36,22 @@ class Lock:
     """The lock of a run that this process holds."""
 
     def __init__(self, file: Path):
-        self.file, self.lost, self._end = file, False, threading.Event()
-        self.content = {
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "began": psutil.Process().create_time(),  # a process id is used again, id and time are not
-            "job": job_id(),
-            "token": uuid.uuid4().hex,
-            "heartbeat": time.time(),
-        }
+        self.file, self.lost, self.unseen, self._end = file, False, 0, threading.Event()
+        self.content = {**identity(), "job": job_id(), "token": uuid.uuid4().hex}
 
     def check(self) -> None:
-        """Lost if the run is another process's by now."""
+        """Raise Lost if the run is another process's by now."""
         if self.lost:
-            raise Lost(f"another process has taken the run over (it is {described(read(self.file))})")
+            raise Lost(f"another process has taken the run over (it is {described(read_json(self.file))})")
 
     def beat(self) -> None:
         """Say that this process is alive."""
-        if read(self.file).get("token") != self.content["token"]:
-            self.lost = True
-            return
-        self.content["heartbeat"] = time.time()
-        beside = self.file.with_name(f"lock.{self.content['token']}")
-        try:
-            beside.write_text(json.dumps(self.content))
-            os.replace(beside, self.file)
-        except OSError:  # a full disk: the next beat may find room
-            with contextlib.suppress(OSError):
-                beside.unlink(missing_ok=True)
+        token = read_json(self.file).get("token")
+        self.unseen = self.unseen + 1 if token is None else 0
+        self.lost = self.lost or self.unseen >= UNSEEN or token not in (None, self.content["token"])
+        if token == self.content["token"]:
+            with contextlib.suppress(OSError):  # the next beat may reach the disk
+                os.utime(self.file)
 
     def _keep_beating(self) -> None:
         while not self._end.wait(BEAT_SECONDS):
@@ -71,16 +69,20 @@ class Lock:
             thread.join()
 
     def release(self) -> None:
-        """The run is free again; the lock of one who took it over stays."""
-        if read(self.file).get("token") == self.content["token"]:
+        """Free the run; the lock of a process that took it over stays."""
+        if read_json(self.file).get("token") == self.content["token"]:
             self.file.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def taken(folder: Path, stale_minutes: float = STALE_MINUTES) -> Iterator[Lock | None]:
-    """Hold a run's folder against other processes on any machine; yields None where another one holds it."""
+    """Hold a run's folder against other processes on any machine; yields None if another one holds it."""
     lock = Lock(folder / "lock")
-    if not _take(lock, stale_minutes):
+    mine = _create(lock.file, lock.content)
+    if not mine:
+        free_abandoned([folder], stale_minutes)
+        mine = _create(lock.file, lock.content)
+    if not mine:
         yield None
         return
     try:
@@ -89,23 +91,89 @@ def taken(folder: Path, stale_minutes: float = STALE_MINUTES) -> Iterator[Lock |
         lock.release()
 
 
-def _take(lock: Lock, stale_minutes: float) -> bool:
-    if _create(lock.file, lock.content):
-        return True
-    if not free(read(lock.file), lock.file, stale_minutes):
-        return False
-    # Of several who find it free, one takes it; the others find it held the next time they look.
-    taking = lock.file.with_name("lock.taking")
-    if not _create(taking, lock.content):
-        if _age(taking) > TAKING_SECONDS:
-            taking.unlink(missing_ok=True)
-        return False
+@dataclass(frozen=True)
+class Seen:
+    """A lock at one moment: its text, and when it was last touched, in nanoseconds."""
+
+    text: str
+    touched: int
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """Who holds it; empty where it does not say."""
+        try:
+            content = json.loads(self.text)
+        except ValueError:
+            return {}
+        return content if isinstance(content, dict) else {}
+
+
+def free_abandoned(folders: Iterable[Path], stale_minutes: float = STALE_MINUTES) -> None:
+    """Remove the locks of runs whose processes are gone; those that must be watched for it are watched together."""
+    locks = {folder / "lock": _look(folder / "lock") for folder in folders}
+    watched: dict[Path, tuple[Seen, float]] = {}
+    for file, seen in locks.items():
+        seconds = _doubt(file, seen, stale_minutes) if seen else None
+        if seen and seconds == 0:
+            _remove(file, seen)
+        elif seen and seconds:
+            watched[file] = seen, time.monotonic() + seconds
+    if any(seen.content for seen, _ in watched.values()):
+        print(f"{len(watched)} runs look abandoned; watching them for {WATCH_SECONDS:.0f} s", file=sys.stderr)
+    while watched:
+        time.sleep(min(0.5, WRITE_SECONDS / 4))
+        watched = {file: (seen, end) for file, (seen, end) in watched.items() if _look(file) == seen}
+        for file, (seen, end) in list(watched.items()):
+            if time.monotonic() >= end:
+                _remove(file, seen)
+                del watched[file]
+
+
+def _doubt(file: Path, seen: Seen, stale_minutes: float) -> float | None:
+    """Seconds for which a lock must stay as it is until its process is known to be gone; None if it is alive."""
+    if not seen.content:
+        return WRITE_SECONDS  # its process was cut off before it could say who it was
+    gone = is_gone(seen.content)
+    if gone is not None:
+        return 0 if gone else None
+    if seen.content.get("job") is not None and seen.content["job"] == job_id():
+        return 0  # our own job before it was queued again: Slurm ends a job before it starts it again
+    stale = 60 * stale_minutes
+    return None if -1 <= _age(file, seen) < stale else min(WATCH_SECONDS, stale)
+
+
+def _age(file: Path, seen: Seen) -> float:
+    """Seconds since a lock was touched, by the clock of its file system; 0 where that cannot be asked."""
     try:
-        if free(read(lock.file), lock.file, stale_minutes):
-            lock.file.unlink(missing_ok=True)
-        return _create(lock.file, lock.content)
-    finally:
-        taking.unlink(missing_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent) as now:
+            return (os.fstat(now.fileno()).st_mtime_ns - seen.touched) / 1e9
+    except OSError:
+        return 0.0
+
+
+def _look(file: Path) -> Seen | None:
+    """A lock as it is now; None if there is none."""
+    try:
+        return Seen(file.read_text(errors="replace"), file.stat().st_mtime_ns)
+    except OSError:
+        return None
+
+
+def _remove(file: Path, seen: Seen) -> None:
+    """Remove a lock if it is still the one that was seen: of several who find it abandoned, one removes it."""
+    guard = file.with_name("lock.taking")
+    for _ in range(2):
+        if _create(guard, identity()):
+            try:
+                if _look(file) == seen:
+                    file.unlink(missing_ok=True)
+            finally:
+                guard.unlink(missing_ok=True)
+            return
+        held = _look(guard)
+        if held and not is_gone(held.content) and -1 <= _age(guard, held) < WATCH_SECONDS:
+            return
+        guard.unlink(missing_ok=True)  # of one who was killed while removing
 
 
 def _create(file: Path, content: dict[str, Any]) -> bool:
@@ -121,45 +189,6 @@ def _create(file: Path, content: dict[str, Any]) -> bool:
         file.unlink()
         raise
     return True
-
-
-def read(file: Path) -> dict[str, Any]:
-    """What a lock says; empty where it says nothing that can be read."""
-    try:
-        content = json.loads(file.read_text())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def free(content: dict[str, Any], file: Path, stale_minutes: float) -> bool:
-    """Whether the one who holds a lock is gone: its process on this machine, its turn of our own job, or its beat."""
-    if content.get("host") == socket.gethostname() and isinstance(content.get("pid"), int):
-        return not _alive(content["pid"], content.get("began"))
-    if content.get("job") is not None and content["job"] == job_id():
-        return True  # Slurm ends a job before it starts it again
-    beat = content.get("heartbeat")
-    age = time.time() - beat if isinstance(beat, int | float) else _age(file)
-    return age > 60 * stale_minutes
-
-
-def _alive(pid: int, began: Any) -> bool:
-    try:
-        process = psutil.Process(pid)
-        same = not isinstance(began, int | float) or abs(process.create_time() - began) < 1
-        return same and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
-def _age(file: Path) -> float:
-    """Seconds since a file was written; none for one that is gone meanwhile."""
-    try:
-        return time.time() - file.stat().st_mtime
-    except OSError:
-        return 0.0
 
 
 def job_id() -> str | None:

@@ -12,8 +12,8 @@ import benchmarks
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.common import plugins
+from harness.common.sources import ROOT, sources_hash
 from harness.config.schema import run_id
-from harness.storage.record import ROOT, sources_hash
 from harness.training.batches import Augmentation, ClipSource
 from methods import find
 from methods.contract import Method, Spec
@@ -83,12 +83,12 @@ class Context:
     def fields(self) -> dict[str, Any]:
         """What the record says of the run itself."""
         config, names = self.config, self.stream.classes
-        rule = protocols.PROTOCOLS.get(config["protocol"])
+        rule = protocols.PROTOCOLS.get(config["protocol"]) if config["protocol"] in protocols.PROTOCOLS else None
         primary = rule.primary if rule else "final_accuracy"
         digest = rule.hash(self.table.hash) if rule else self.table.hash[:12]
         return {
             "schema": "1",
-            "run_id": run_id(config, self.table.hash),
+            "run_id": run_id(config, self.benchmark.clips_hash),
             "protocol": {"id": config["protocol"], "hash": digest, "primary": primary},
             "benchmark": config["benchmark"]["name"],
             **{key: config[key] for key in ("label", "setting", "profile", "evaluate", "method", "seed", "order_seed")},
@@ -97,7 +97,7 @@ class Context:
             "class_order": [[names[c] for c in task] for task in self.stream.class_order],
             **({"domains": [list(part) for part in self.stream.domain_order]} if self.stream.domain_order else {}),
             "config": config,
-            "clip_table_hash": self.table.hash,
+            "clip_table_hash": self.benchmark.clips_hash,
             "sources": sources_hash(),
         }
 

@@ -15,10 +15,11 @@ import numpy as np
 import torch
 
 from benchmarks.stream import Experience, Stream
-from harness.common import plugins
+from harness.common import plugins, sources
+from harness.common.files import sync_file
 from harness.config.schema import PRELOAD, run_id
 from harness.launching.signals import Interrupted, Stop
-from harness.storage import checkpoint, durable, record
+from harness.storage import checkpoint, record
 from harness.training.batches import CurrentExperience, Plan, batches
 from harness.training.context import Context, plugin_file
 from harness.training.drift import Drift
@@ -75,14 +76,14 @@ class Run:
         self.journal = Journal(folder, self.execution["log"]["every"], progress)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.saved_at = time.monotonic()
-        record.git_state(), record.uncommitted()  # as they are now, not at the end
-        self.sources = [record.sources_hash()]
+        sources.git_state(), sources.uncommitted()  # as they are now, not at the end
+        self.sources = [sources.sources_hash()]
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", self.own_id(), self.sources[0])
         self.resume()
 
     def own_id(self) -> str:
         """The run id that config and clip table make; ValueError where the folder is another run's."""
-        made = run_id(self.config, self.context.table.hash)
+        made = run_id(self.config, self.context.benchmark.clips_hash)
         if (self.folder / "config.json").exists() and self.folder.name != made:
             raise ValueError(
                 f"{self.folder / 'config.json'} asks for run {made}, not for the run of its folder: "
@@ -265,7 +266,7 @@ class Run:
         }  # fmt: skip
         if len(self.sources) > 1:  # checkpoint.resume=force
             content["earlier_sources"] = self.sources[:-1]
-        durable.settle(self.folder / "predictions.npz")
+        sync_file(self.folder / "predictions.npz")
         record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
         self.checkpoints.end(self.execution["checkpoint"]["keep"], live)
