@@ -37,11 +37,11 @@ def _number(value: float | None) -> float:
 
 
 def _add_metric(name: str, fields: Sequence[str], heading: str, definition: str, **says: Any) -> None:
-    METRICS.add(name, Metric(_of_matrix(name, *fields), heading, definition, **says), definition)
+    METRICS.add(name, Metric(_of_matrix(name, *fields), heading, definition, **says), definition, builtin=True)
 
 
 def _add_column(name: str, heading: str, kind: str, definition: str, of: Callable[[Any], float], **says: Any) -> None:
-    COLUMNS.add(name, Column(of, heading, definition, kind, **says), definition)
+    COLUMNS.add(name, Column(of, heading, definition, kind, **says), definition, builtin=True)
 
 
 _add_metric(

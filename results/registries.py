@@ -87,12 +87,12 @@ class Declared(Registry[T]):
 
         return decorate
 
-    def add(self, name: str, target: str | T, summary: str = "", **facts: Any) -> None:
+    def add(self, name: str, target: str | T, summary: str = "", builtin: bool = False, **facts: Any) -> None:
         """Register a metric or a column; one name cannot be both, for a metric is a column too."""
         for other in (METRICS, COLUMNS):
             if other is not self and name in other:
                 raise ValueError(f"{self.kind} '{name}': a {other.kind} is called so already")
-        super().add(name, target, summary, **facts)
+        super().add(name, target, summary, builtin, **facts)
 
 
 METRICS: Declared[Metric] = Declared("metric", Metric, "results.registries:Metric")
