@@ -114,7 +114,7 @@ def is_run_id(name: object) -> bool:
 
 
 def sweeps(out: Path, problems: list[str] | None = None) -> list[dict[str, Any]]:
-    """What the files of OUT/sweeps say, oldest first; files that cannot be read are left out and named in `problems`."""
+    """What the files of OUT/sweeps say, oldest first; what cannot be read is left out and named in `problems`."""
     found = []
     for file in sorted((out / "sweeps").glob("*.json")):
         content = read_json(file)
