@@ -18,9 +18,10 @@ import time
 import traceback
 from collections import Counter, deque
 from collections.abc import Callable
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from harness.common.files import read_json, text_of, write_json
 from harness.common.folders import RunFolder, Status
@@ -159,7 +160,7 @@ def inline(folders: list[Path], how: dict[str, Any]) -> list[str]:
     with Display(names_of(folders)) as display:
         for folder in folders:
             display.start(folder.name)
-            error = execute(folder, lambda position, name=folder.name: display.update(name, position))
+            error = execute(folder, partial(display.update, folder.name))
             if error is not None and how["debug"]:
                 traceback.print_exception(error)
             status = RunFolder(folder).status()
@@ -202,7 +203,8 @@ def set_threads(number: int) -> None:
 
 def processes(folders: list[Path], context: Any, workers: int, grace: float) -> None:
     """Carry out runs in processes of their own; when interrupted, they have `grace` seconds to save."""
-    waiting, active = deque(folders), {}
+    waiting: deque[Path] = deque(folders)
+    active: dict[Connection, tuple[multiprocessing.process.BaseProcess, Path]] = {}
     with Display(names_of(folders)) as display, stopped_by_signals():
         try:
             while waiting or active:
@@ -210,7 +212,7 @@ def processes(folders: list[Path], context: Any, workers: int, grace: float) -> 
                     process, pipe = _start(context, waiting[0])
                     active[pipe] = (process, waiting.popleft())
                     display.start(process.name)
-                for pipe in wait(list(active), timeout=1.0):
+                for pipe in cast(list[Connection], wait(list(active), timeout=1.0)):
                     process, folder = active[pipe]
                     try:
                         display.update(process.name, pipe.recv())
@@ -290,7 +292,10 @@ def slurm(folders: list[Path], how: dict[str, Any]) -> list[str]:
     """Job arrays; the runs go on after the command, unless slurm.wait stays with them."""
     from slurm import launcher, snapshot, status
 
-    out, configs, plugins, copies = Path(how["out"]), {}, {}, {}
+    out = Path(how["out"])
+    configs: dict[Path, dict[str, Any]] = {}
+    plugins: dict[Path, None] = {}
+    copies: dict[str, str] = {}
     for folder in folders:
         config = configs[folder] = json.loads((folder / "config.json").read_text())
         plugins |= {Path(plugin["path"]): None for plugin in config["plugins"]}

@@ -30,7 +30,7 @@ class Clock:
 
     def left(self, n_experiences: int) -> float | None:
         """Seconds to go, from the mean of the experiences so far; None in the first one."""
-        if not self.durations:
+        if not self.durations or self.experience is None:
             return None
         mean = sum(self.durations) / len(self.durations)
         return max((n_experiences - self.experience) * mean - (time.monotonic() - self.entered), 0.0)

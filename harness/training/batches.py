@@ -69,7 +69,9 @@ class ClipSource:
         """
         if self.reader is None:
             raise RuntimeError(f"{self.over}: only a buffer keeps any of its clips")
-        clips = self._plain(index, view) if self.augmentation is None else self._augmented(index, view)
+        clips = (
+            self._plain(index, view) if self.augmentation is None else self._augmented(self.augmentation, index, view)
+        )
         return Batch(
             target=torch.from_numpy(self.targets[index]).to(self.device),
             sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
@@ -91,14 +93,14 @@ class ClipSource:
             clips = np.stack(shown)
         return torch.from_numpy(clips).to(self.device)
 
-    def _augmented(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
+    def _augmented(self, how: Augmentation, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
         view = np.zeros(len(index), np.int64) if view is None else view
         n_views = 1 if view.ndim == 1 else view.shape[1]
         rows = np.repeat(self.rows[index], n_views)
         as_it_is = view == 0 if view.ndim == 1 else view % n_views == 0
         drawn = [None if plain else generator("view", *self.key, int(row), int(v))
                  for row, v, plain in zip(rows, view.reshape(-1), as_it_is.reshape(-1), strict=True)]  # fmt: skip
-        clips = self.augmentation.read(self.reader, rows, drawn, self.device)
+        clips = how.read(self.reader, rows, drawn, self.device)
         return clips.reshape(*view.shape, *clips.shape[1:])
 
     def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
@@ -154,9 +156,9 @@ class Plan:
                 start = (step // per_epoch) * length + (step % per_epoch) * size
                 places = np.arange(start, min(start + size, (step // per_epoch + 1) * length))
             epochs = places // length
-            known = {e: known.get(e) or self.epoch(int(e)) for e in np.unique(epochs)}
-            index = np.array([known[e][0][p % length] for e, p in zip(epochs, places, strict=True)])
-            view = np.array([known[e][1][p % length] for e, p in zip(epochs, places, strict=True)])
+            known = {e: known.get(e) or self.epoch(e) for e in np.unique(epochs).tolist()}
+            index = np.array([known[int(e)][0][p % length] for e, p in zip(epochs, places, strict=True)])
+            view = np.array([known[int(e)][1][p % length] for e, p in zip(epochs, places, strict=True)])
             if self.phase.views > 1 and view.ndim == 1:
                 first_view = epochs if self.phase.sampler is None else view  # number 0 of each V is as it is
                 view = (first_view * self.phase.views)[:, None] + np.arange(self.phase.views)
