@@ -21,7 +21,7 @@ from harness.config.schema import PRELOAD, run_id
 from harness.launching.signals import Interrupted, Stop
 from harness.storage import checkpoint, record
 from harness.training.batches import CurrentExperience, Plan, batches
-from harness.training.context import Context, plugin_file
+from harness.training.context import Context
 from harness.training.drift import Drift
 from harness.training.evaluation import Evaluation
 from harness.training.filmstrip import Filmstrip
@@ -46,7 +46,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
     """
     stop = stop or Stop()
     torch.set_num_threads(config["execution"]["threads"])
-    plugins.load([plugin_file(plugin) for plugin in config["plugins"]])  # a new process knows none yet
+    plugins.load_listed(config["plugins"], sources.ROOT)  # a new process knows none yet
     opaque = find(config["method"]["name"]).opaque
     if config["execution"]["strict_state"] and not opaque:
         return run_in_pieces(config, folder, stop)
