@@ -9,17 +9,8 @@ The way of the data: annotations -> ClipTable -> Stream of experiences (rows of 
 Of the other rooms only `harness.common` may be imported.
 """
 
-from benchmarks.registry import (
-    BENCHMARKS,
-    SETTINGS,
-    Benchmark,
-    BenchmarkSource,
-    Reader,
-    default_cache,
-    describe,
-    load,
-    parse,
-)
+from benchmarks.benchmark import Benchmark, Reader
+from benchmarks.registry import BENCHMARKS, SETTINGS, BenchmarkSource, default_cache, describe, load, parse
 from benchmarks.settings import BenchmarkSettings
 
 __all__ = [

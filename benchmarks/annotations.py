@@ -28,8 +28,8 @@ class Annotations:
     def __init__(self, path: Path, columns: Sequence[str]) -> None:
         self.path = Path(path)
         header, rows, self.lines = _read(self.path)
-        for wanted in columns:
-            names = wanted.split("|")
+        for column in columns:
+            names = column.split("|")
             found = next((name for name in names if name in header), None)
             if found is None:
                 raise ValueError(f"{self.path}: {unknown_column(names[0], header)}")
@@ -138,10 +138,10 @@ def _check_header(path: Path, header: list[str]) -> None:
         raise ValueError(f"{path}: the header names {short(twice[0])} twice")
 
 
-def unknown_column(wanted: str, header: Iterable[str]) -> str:
+def unknown_column(name: str, header: Iterable[str]) -> str:
     """One line for a column that is not there."""
     names = [short(name, quote=False) for name in header]
-    return f"no column '{wanted}'{nearest(wanted, names)} (it has: {', '.join(names)})"
+    return f"no column '{name}'{nearest(name, names)} (it has: {', '.join(names)})"
 
 
 def short(value: str, quote: bool = True) -> str:

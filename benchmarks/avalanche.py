@@ -11,7 +11,7 @@ from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
 from avalanche.benchmarks.scenarios.generic_scenario import EagerCLStream
 from avalanche.benchmarks.utils.classification_dataset import _make_taskaware_classification_dataset
 
-from benchmarks.registry import Reader
+from benchmarks.benchmark import Reader
 from benchmarks.stream import Experience, Stream
 
 STREAMS = ("train", "valid", "test")
@@ -20,7 +20,7 @@ STREAMS = ("train", "valid", "test")
 class Clips(torch.utils.data.Dataset):
     """One experience as a map-style dataset of (clip uint8 [T,H,W,3] or what `transform` makes of it, class id)."""
 
-    def __init__(self, experience: Experience, reader: Reader, transform: Callable[[torch.Tensor], Any] | None):
+    def __init__(self, experience: Experience, reader: Reader, transform: Callable[[torch.Tensor], Any] | None) -> None:
         self.rows, self.targets = experience.indices, experience.targets.tolist()
         self.reader, self.transform = reader, transform
 

@@ -7,6 +7,7 @@ Annotations: github.com/epic-kitchens/epic-kitchens-100-annotations, CC BY-NC 4.
 
 import ast
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,8 @@ class EpicKitchens(Recorded):
         person = both["group"].str[:3]
         # Nothing that tasks are made of may lose more than half of its clips.
         kept = person[: len(train)] if by_person else train["noun"]
-        held = hold_out(train["group"], kept, settings.valid, "EPIC-KITCHENS-100")
-        both["split"] = ["valid" if out else "train" for out in held] + ["test"] * len(test)
+        valid = hold_out(train["group"], kept, settings.valid, "EPIC-KITCHENS-100")
+        both["split"] = ["valid" if out else "train" for out in valid] + ["test"] * len(test)
         notes.append(
             f"classes with fewer than {settings.min_train} segments in the train file or {settings.min_test} in the "
             f"validation file are left out; {settings.valid:g} of the train file is held out by whole videos"
@@ -87,7 +88,7 @@ def _class_names(folder: Path, kind: str) -> tuple[list[str], list[set[str]]]:
     return keys[order].tolist(), [words[i] for i in order]
 
 
-def _segments(folder: Path, part: str, names) -> pd.DataFrame:
+def _segments(folder: Path, part: str, names: Mapping[str, tuple[list[str], list[set[str]]]]) -> pd.DataFrame:
     files = [f"EPIC_100_{part}.csv", f"EPIC_100_{part}_rebuilt.csv"]
     path = find_file(folder, files, f"the {part} segments", "benchmark.annotations")
     rows = Annotations(path, COLUMNS)

@@ -5,6 +5,7 @@ part. Training never sees a youtube id of the test part. Annotations are not par
 """
 
 import re
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -90,23 +91,23 @@ def kinetics_400_classes(merged: bool) -> frozenset[str]:
     return frozenset((RENAMED.get(name, name) if merged else name).lower() for name in names)
 
 
-def _official(train: pd.DataFrame, test: pd.DataFrame, settings) -> tuple[pd.DataFrame, list[str]]:
+def _official(train: pd.DataFrame, test: pd.DataFrame, settings: KineticsSettings) -> tuple[pd.DataFrame, list[str]]:
     shared = train["group"].isin(set(test["group"]))
     train = train[~shared].reset_index(drop=True)
-    held = hold_out(train["group"], train["action"], settings.valid, "Kinetics")
-    train["split"], test["split"] = np.where(held, "valid", "train"), "test"
+    valid = hold_out(train["group"], train["action"], settings.valid, "Kinetics")
+    train["split"], test["split"] = np.where(valid, "valid", "train"), "test"
     notes = [f"{int(shared.sum()):,} training clips share a youtube id with the test part and are left out"]
     return pd.concat([train, test], ignore_index=True), notes if shared.any() else []
 
 
-def _divided(clips: pd.DataFrame, settings) -> tuple[pd.DataFrame, list[str]]:
+def _divided(clips: pd.DataFrame, settings: KineticsSettings) -> tuple[pd.DataFrame, list[str]]:
     """Train, validation and test out of one file, by youtube id."""
     test = hold_out(clips["group"], clips["action"], _TEST_SHARE, "Kinetics, validation file, test")
     clips["split"] = np.where(test, "test", "train")
     rest = np.flatnonzero(~test)
     part = clips.iloc[rest]
-    held = hold_out(part["group"], part["action"], settings.valid, "Kinetics, validation file")
-    clips.loc[rest[held], "split"] = "valid"
+    valid = hold_out(part["group"], part["action"], settings.valid, "Kinetics, validation file")
+    clips.loc[rest[valid], "split"] = "valid"
     return clips, [f"all {len(clips):,} clips are of the official validation file, divided by youtube id"]
 
 
@@ -130,7 +131,7 @@ def _clips(settings: KineticsSettings, part: str) -> pd.DataFrame:
 
 def _file(settings: KineticsSettings, part: str) -> Path:
     """The CSV of this part and version; a name without any version's number is of the version asked for."""
-    folder = Path(settings.annotations)
+    folder = Path(settings.annotations or "")
     if not folder.is_dir():
         raise ValueError(f"benchmark.annotations={settings.annotations} is no folder")
     words = "|".join(PARTS[part])
@@ -161,7 +162,7 @@ def _one_spelling(labels: pd.Series) -> pd.Series:
     return labels.map(lambda name: first[name.lower()])
 
 
-def _key(frame: pd.DataFrame):
+def _key(frame: pd.DataFrame) -> Callable[[str], str | None]:
     """File names as the crawlers give them: id_start_end in any folder, or the id alone where one clip has it."""
     samples = set(frame["sample_id"])
     counts = frame["group"].value_counts()

@@ -8,7 +8,7 @@ polarity. Files depend on the video encoder's version in their last bits; everyt
 import hashlib
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from benchmarks.benchmark import Benchmark
 from benchmarks.clips import ClipTable, read_csv
 from benchmarks.digit_videos import DIFFICULTY, FAMILIES, FRAMES, SIZE, VERBS, Look, VideoJob, write_video
 from benchmarks.frames.build import Wish, prepare
 from benchmarks.frames.cache import FrameCache
 from benchmarks.frames.parallel import build_once, run_jobs
 from benchmarks.randomness import generator
-from benchmarks.registry import Benchmark, BenchmarkSource
+from benchmarks.registry import BenchmarkSource
 from benchmarks.settings import MovingDigitsSettings, pixels
 from harness.common.files import write_json
 
@@ -79,7 +80,7 @@ class MovingDigits(BenchmarkSource):
         return self._benchmark(self._read() if is_there else layout(self.settings, self.cache)[0], None)
 
     def load(self, workers: int) -> Benchmark:
-        """The benchmark with its frames; videos and decoded frames are made first where the cache lacks them."""
+        """The benchmark with its frames; videos and decoded frames are written first where the cache lacks them."""
         settings, folder = self.settings, self.cache / folder_name(self.settings)
         with build_once(folder) as work:
             if work is not None:
@@ -166,7 +167,14 @@ def _images(data_seed: int) -> dict[tuple[int, str], tuple[np.ndarray, np.ndarra
 
 
 def _class_files(
-    settings, images, block: Block, digit: int, verb: str, split: str, amount: int, looks: tuple[Look, ...]
+    settings: MovingDigitsSettings,
+    images: Mapping[tuple[int, str], tuple[np.ndarray, np.ndarray]],
+    block: Block,
+    digit: int,
+    verb: str,
+    split: str,
+    amount: int,
+    looks: tuple[Look, ...],
 ) -> Iterator[tuple[VideoJob, np.ndarray]]:
     """The files of one class and split, each with the image numbers of its clips."""
     slug = _slug(verb, digit)
@@ -182,7 +190,14 @@ def _class_files(
         yield VideoJob(path, key, verb, clips, pixels[chosen], own), numbers[chosen]
 
 
-def _look(settings, key, number: int, block: Block, split: str, looks: tuple[Look, ...]) -> Look:
+def _look(
+    settings: MovingDigitsSettings,
+    key: tuple[int, str, str],
+    number: int,
+    block: Block,
+    split: str,
+    looks: tuple[Look, ...],
+) -> Look:
     """The block's look, or under `leak` that of a random streamed block."""
     if split == "pretrain" or not settings.leak:
         return block.look

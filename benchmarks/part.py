@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from benchmarks.benchmark import Benchmark, Reader
 from benchmarks.clips import ClipTable
-from benchmarks.registry import Benchmark, Reader
 from benchmarks.settings import BenchmarkSettings
 from harness.common.words import nearest
 
@@ -52,7 +52,7 @@ def part_of_table(table: ClipTable, label: str, settings: BenchmarkSettings) -> 
     frame, keep, streamed = table.frame, np.ones(len(table), bool), dict(table.streamed)
     if settings.classes is not None:
         label, names = _chosen(table, label, settings.classes)
-        keep = (frame[label].isin(names) | (frame["split"] == "pretrain")).to_numpy()
+        keep = (frame[label].isin(names) | (frame["split"] == "pretrain")).to_numpy().copy()
         if streamed:
             streamed[label] = tuple(sorted(names))
     if settings.limit:

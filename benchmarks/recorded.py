@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks import dense
+from benchmarks.benchmark import Benchmark, Decoding
 from benchmarks.clips import ClipTable
 from benchmarks.frames.build import Wish, part_of, prepare, prepare_share
 from benchmarks.frames.cache import BadClip, FrameCache, staged
@@ -20,7 +21,7 @@ from benchmarks.frames.decode import BadVideo, pixel_rate
 from benchmarks.frames.find import VideoFile, listing
 from benchmarks.part import part_of_table
 from benchmarks.randomness import generator
-from benchmarks.registry import Benchmark, BenchmarkSource, Decoding
+from benchmarks.registry import BenchmarkSource
 from benchmarks.settings import RecordedSettings, pixels
 
 DIRECTED = re.compile(r"(?i)(?<![a-z])(left|right|(anti|counter)?-?clockwise)(wards?)?(?![a-z])")

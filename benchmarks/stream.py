@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from benchmarks.clips import ClipTable
 from benchmarks.randomness import generator
@@ -88,20 +89,31 @@ def build_stream(
         label,
         classes,
         order,
-        *(_experiences(table, label, classes, order, split) for split in ("train", "valid", "test")),
+        _experiences(table, label, classes, order, "train"),
+        _experiences(table, label, classes, order, "valid"),
+        _experiences(table, label, classes, order, "test"),
         pretraining,
         pretraining_classes,
         (*_left_out(table, label), *_notes(streamed, label, classes, order), *_given_notes(table, n_tasks)),
     )
 
 
-def _domain_stream(table, streamed, label, classes, n_tasks: int, order_seed: int, setting: str, given: bool) -> Stream:
+def _domain_stream(
+    table: ClipTable,
+    streamed: pd.DataFrame,
+    label: str,
+    classes: tuple[str, ...],
+    n_tasks: int,
+    order_seed: int,
+    setting: str,
+    given: bool,
+) -> Stream:
     have = [set(streamed.loc[streamed["split"] == split, "domain"]) for split in ("train", "test")]
     domains = sorted(have[0] & have[1])
     if n_tasks > len(domains):
         raise ValueError(f"{n_tasks} tasks asked for, but there are {len(domains)} domains with train and test clips")
-    laid = [domains[i] for i in generator("domain order", int(order_seed)).permutation(len(domains))]
-    order = tuple(tuple(part) for part in _parts(laid, n_tasks))
+    ordered = [domains[i] for i in generator("domain order", int(order_seed)).permutation(len(domains))]
+    order = tuple(tuple(part) for part in _parts(ordered, n_tasks))
     everything = tuple(range(len(classes)))
     members = [np.isin(table.frame["domain"], part) for part in order]
 
@@ -129,7 +141,9 @@ def _domain_stream(table, streamed, label, classes, n_tasks: int, order_seed: in
     )
 
 
-def _domain_notes(streamed, domains: Sequence[str], order, test: Sequence[Experience]) -> list[str]:
+def _domain_notes(
+    streamed: pd.DataFrame, domains: Sequence[str], order: Sequence[Sequence[str]], test: Sequence[Experience]
+) -> list[str]:
     lost = streamed[~streamed["domain"].isin(domains)]
     counts = ", ".join(f"{'+'.join(part)} {len(e.indices):,}" for part, e in zip(order, test, strict=True))
     notes = ["domain-incremental: all classes count as seen from the first task on", f"test clips a task: {counts}"]
@@ -151,7 +165,7 @@ def _usable(table: ClipTable) -> np.ndarray:
     return usable
 
 
-def _streamed(table: ClipTable, label: str):
+def _streamed(table: ClipTable, label: str) -> pd.DataFrame:
     """The rows of the stream: no pre-training clips, no unusable ones, no classes that the table leaves out."""
     keep = _usable(table) & (table.frame["split"] != "pretrain").to_numpy()
     if label in table.streamed:
@@ -200,19 +214,21 @@ def _check(table: ClipTable, label: str, n_tasks: int, order_seed: int, setting:
             raise ValueError(f"{what} must be a whole number of at least {least}, not {number!r}")
 
 
-def _order(streamed, label: str, classes: Sequence[str], n_tasks: int, order_seed: int) -> tuple[tuple[int, ...], ...]:
+def _order(
+    streamed: pd.DataFrame, label: str, classes: Sequence[str], n_tasks: int, order_seed: int
+) -> tuple[tuple[int, ...], ...]:
     rng = generator("class order", int(order_seed))
     blocks = _blocks(streamed, label, classes)
     if blocks is None:
         blocks = [[each] for each in range(len(classes))]
-    laid = [blocks[i] for i in rng.permutation(len(blocks))]
-    units = [[block[i] for i in rng.permutation(len(block))] for block in laid]
+    ordered = [blocks[i] for i in rng.permutation(len(blocks))]
+    units = [[block[i] for i in rng.permutation(len(block))] for block in ordered]
     if n_tasks > len(units):
         units = [[each] for block in units for each in block]
     return tuple(tuple(each for unit in part for each in unit) for part in _parts(units, n_tasks))
 
 
-def _blocks(streamed, label: str, classes: Sequence[str]) -> list[list[int]] | None:
+def _blocks(streamed: pd.DataFrame, label: str, classes: Sequence[str]) -> list[list[int]] | None:
     """Class ids by block, or None where there are no blocks or a class lies in more than one."""
     if "block" not in streamed:
         return None
@@ -224,11 +240,14 @@ def _blocks(streamed, label: str, classes: Sequence[str]) -> list[list[int]] | N
     return [sorted(ids[name] for name in part[label]) for _, part in pairs.groupby("block", sort=True)]
 
 
-def _experiences(table, label, classes, order, split: str) -> tuple[Experience, ...]:
+def _experiences(
+    table: ClipTable, label: str, classes: Sequence[str], order: Sequence[tuple[int, ...]], split: str
+) -> tuple[Experience, ...]:
     rows = np.flatnonzero((table.frame["split"] == split).to_numpy() & _usable(table))
     ids = {name: number for number, name in enumerate(classes)}
     target = np.array([ids.get(name, -1) for name in table.frame[label].to_numpy()[rows]], dtype=np.int64)
-    experiences, seen = [], ()
+    experiences: list[Experience] = []
+    seen: tuple[int, ...] = ()
     for task, members in enumerate(order):
         seen += members
         mine = np.isin(target, members)
@@ -239,11 +258,11 @@ def _experiences(table, label, classes, order, split: str) -> tuple[Experience, 
 def _pretraining(table: ClipTable, label: str, setting: str, given: bool) -> tuple[Experience | None, tuple[str, ...]]:
     if setting != "pretrained":
         return None, ()
-    wanted = (table.frame["split"] == "pretrain").to_numpy()
+    chosen = (table.frame["split"] == "pretrain").to_numpy()
     if label in table.streamed:
         left_out = ~table.frame[label].isin(table.streamed[label]).to_numpy()
-        wanted = wanted | left_out & (table.frame["split"] == "train").to_numpy()
-    rows = np.flatnonzero(wanted & _usable(table)).astype(np.int64)
+        chosen = chosen | left_out & (table.frame["split"] == "train").to_numpy()
+    rows = np.flatnonzero(chosen & _usable(table)).astype(np.int64)
     if not len(rows) and given:
         return None, ()
     if not len(rows):
@@ -259,24 +278,26 @@ def _pretraining(table: ClipTable, label: str, setting: str, given: bool) -> tup
     return Experience(-1, every, every, rows, targets, is_pretraining=True), classes
 
 
-def _notes(streamed, label: str, classes: Sequence[str], order: Sequence[Sequence[int]]) -> tuple[str, ...]:
+def _notes(
+    streamed: pd.DataFrame, label: str, classes: Sequence[str], order: Sequence[Sequence[int]]
+) -> tuple[str, ...]:
     notes = []
     sizes = [len(members) for members in order]
     if len(set(sizes)) > 1:
         listed = ", ".join(map(str, sizes))
         notes.append(f"{len(classes)} classes do not divide evenly by {len(order)} tasks: {listed} classes a task")
     if "block" in streamed:
-        held = [streamed.loc[streamed[label].isin([classes[i] for i in m]), "block"].nunique() for m in order]
-        if max(held) > 1:
+        blocks = [streamed.loc[streamed[label].isin([classes[i] for i in m]), "block"].nunique() for m in order]
+        if max(blocks) > 1:
             notes.append(
-                f"a task holds up to {max(held)} of the {streamed['block'].nunique()} blocks, so it mixes what is "
+                f"a task holds up to {max(blocks)} of the {streamed['block'].nunique()} blocks, so it mixes what is "
                 "otherwise peculiar to a block (on moving digits: background family, hue and polarity)"
             )
     notes += _shared_videos(streamed, label, classes, order)
     return (*notes, *_absent(streamed, label, classes))
 
 
-def _absent(streamed, label: str, classes: Sequence[str]) -> list[str]:
+def _absent(streamed: pd.DataFrame, label: str, classes: Sequence[str]) -> list[str]:
     notes = []
     for split in ("valid", "test"):
         have = set(streamed.loc[streamed["split"] == split, label])
@@ -285,7 +306,9 @@ def _absent(streamed, label: str, classes: Sequence[str]) -> list[str]:
     return notes
 
 
-def _shared_videos(streamed, label: str, classes: Sequence[str], order) -> list[str]:
+def _shared_videos(
+    streamed: pd.DataFrame, label: str, classes: Sequence[str], order: Sequence[Sequence[int]]
+) -> list[str]:
     """How many tasks a training video has clips of: where it is more than one, old videos come back in later tasks."""
     task = {classes[i]: number for number, members in enumerate(order) for i in members}
     trained = streamed.loc[streamed["split"] == "train", ["file", label]].drop_duplicates()

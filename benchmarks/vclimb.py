@@ -142,8 +142,8 @@ def _hold_out(table: pd.DataFrame, settings: VClimbSettings) -> list[str]:
         return ["UCF101's clips of one film stand in train and in validation: that is the published split"]
     train = np.flatnonzero(table["split"] == "train")
     part = table.iloc[train]
-    held = hold_out(part["group"], part["action"], settings.valid, "vCLIMB ActivityNet")
-    table.loc[train[held], "split"] = "valid"
+    valid = hold_out(part["group"], part["action"], settings.valid, "vCLIMB ActivityNet")
+    table.loc[train[valid], "split"] = "valid"
     return ["tested on ActivityNet's validation videos, as published; validation is held out of train by videos"]
 
 

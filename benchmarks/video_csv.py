@@ -68,7 +68,7 @@ def _from_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
     if "split" in rows:
         named = [SPLITS.get(word.lower()) for word in rows.text("split")]
         rows.refuse([name is None for name in named], "split", "is none of train, valid, test")
-        frame["split"] = named
+        frame["split"] = np.array(named, object)
     frame["group"] = rows.text("group") if "group" in rows else file
     if "sample_id" in rows:
         frame["sample_id"] = rows.text("sample_id")
@@ -133,6 +133,6 @@ def _divide(rows: pd.DataFrame, label: str, settings: VideoCsvSettings) -> list[
         raise ValueError(unknown("split of all rows", rows["split"].iloc[0], ("train", "valid", "test")))
     if "valid" not in set(rows["split"]):
         train = np.flatnonzero(rows["split"] == "train")
-        held = hold_out(rows["group"].iloc[train], rows[label].iloc[train], settings.valid, "video_csv")
-        rows.loc[train[held], "split"] = "valid"
+        valid = hold_out(rows["group"].iloc[train], rows[label].iloc[train], settings.valid, "video_csv")
+        rows.loc[train[valid], "split"] = "valid"
     return notes

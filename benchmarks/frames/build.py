@@ -1,4 +1,4 @@
-"""The builder of a frame cache: one sweep over each video, in watched processes, to be taken up again after a kill."""
+"""How a frame cache is built: one pass over each video, in watched processes, to be taken up again after a kill."""
 
 import csv
 import hashlib
@@ -17,6 +17,7 @@ import numpy as np
 from benchmarks.frames import watched
 from benchmarks.frames.cache import VERSION, BadClip, FrameCache
 from benchmarks.frames.decode import BadVideo
+from benchmarks.frames.find import VideoFile
 from benchmarks.frames.parallel import build_once, progress
 from benchmarks.frames.shards import CODECS, ENTRY, Beat, Clip, Packed, ShardJob, shard_name, write_shard
 from benchmarks.randomness import generator
@@ -60,6 +61,7 @@ class Wish:
 
     @property
     def stored(self) -> tuple[int, int, int]:
+        """Frames, height and width of what is stored of a clip."""
         n, height, width = self.shape
         return (n * self.candidates, height + self.margin, width + self.margin)
 
@@ -83,28 +85,30 @@ def prepare(
         if work is not None:
             builder = _Builder(work, table, np.asarray(rows), wish)
             builder.check_disk(title)
-            builder.sweep(workers)
+            builder.decode(workers)
             builder.finish(folder)
     cache = FrameCache(folder)
-    made = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
-    stale = made != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates, wish.margin)
+    found = (cache.table_hash, cache.shape, cache.codec, cache.candidates, cache.margin)
+    stale = found != (table.hash, (*wish.shape, 3), wish.codec, wish.candidates, wish.margin)
     if stale or not cache.holds([row for row in rows if row not in cache.skipped]):
-        raise OSError(f"frame cache {folder} was made for other clips or settings: delete it and run again")
+        raise OSError(f"frame cache {folder} was built for other clips or settings: delete it and run again")
     return cache
 
 
 def part_of(folder: Path) -> Path:
-    """Where a cache folder is made."""
+    """Where a cache folder is built."""
     return folder.with_name(f"{folder.name}.part")
 
 
-def prepare_share(part: Path, table, rows, wish: Wish, workers: int, title: str, share: tuple[int, int]) -> None:
+def prepare_share(
+    part: Path, table: "ClipTable", rows: np.ndarray, wish: Wish, workers: int, title: str, share: tuple[int, int]
+) -> None:
     """Write the shards k of n only, with share (k, n), to `part` for a later `prepare`; others may write meanwhile."""
     part.mkdir(parents=True, exist_ok=True)
     builder = _Builder(part, table, np.asarray(rows), wish)
     builder.todo = [number for number in builder.todo if number % share[1] == share[0]]
     builder.check_disk(title)
-    builder.sweep(workers)
+    builder.decode(workers)
 
 
 class _Builder:
@@ -121,13 +125,13 @@ class _Builder:
         """Which videos go to which shard: the same whatever is missing, so that finished shards stay of use."""
         size = 3 * int(np.prod(self.wish.stored))
         share = max(SHARD_BYTES, len(rows) * size // MOST_SHARDS)
-        groups: list[list] = [[]]
-        held = 0
+        groups: list[list[tuple[VideoFile, tuple[Clip, ...]]]] = [[]]
+        size_so_far = 0
         for file, part in self.table.frame.loc[rows].groupby("file", sort=True):
-            if held >= share:
+            if size_so_far >= share:
                 groups.append([])
-                held = 0
-            held += len(part) * size
+                size_so_far = 0
+            size_so_far += len(part) * size
             part = part[~part.index.isin(self.wish.missing)]
             if len(part):
                 clips = tuple(map(Clip, part.index.tolist(), part["start"].tolist(), part["stop"].tolist()))
@@ -161,7 +165,7 @@ class _Builder:
             raise OSError(f"{text}: not enough room in {self.work.parent} (paths.cache=DIR names another folder)")
         print(text, file=sys.stderr, flush=True)
 
-    def sweep(self, workers: int) -> None:
+    def decode(self, workers: int) -> None:
         """Write the shards that are not there; a video whose decoder crashes or hangs costs its bad clips only."""
         todo = self.todo
         jobs = [self.jobs[number] for number in todo]
@@ -171,10 +175,10 @@ class _Builder:
             jobs, states = [], []
         with progress("decoding", clips) as advance:
 
-            def told(place: int, message: Beat | Packed) -> None:
-                advance(states[place].told(message))
+            def on_message(place: int, message: Beat | Packed) -> None:
+                advance(states[place].take_in(message))
 
-            def done(place: int) -> None:
+            def on_end(place: int) -> None:
                 number = todo[place]
                 path = self.work / shard_name(number)
                 content = {"key": self.keys[number], "size": states[place].job.path.stat().st_size}
@@ -182,7 +186,10 @@ class _Builder:
                 self.contents[number] = content | states[place].content()
                 write_json(path.with_name(f"{path.name}.json"), self.contents[number])
 
-            watched.run(write_shard, jobs, workers, self.wish.patience, told, done, lambda n, why: states[n].lost(why))
+            def on_loss(place: int, why: str) -> ShardJob:
+                return states[place].without_present_video(why)
+
+            watched.run(write_shard, jobs, workers, self.wish.patience, on_message, on_end, on_loss)
 
     def finish(self, folder: Path) -> None:
         """Verify every byte, deal with bad clips, and write index and header."""
@@ -223,10 +230,10 @@ class _Builder:
             path.touch()
             return
         payload = np.memmap(path, np.uint8, "r")
-        wanted = {clip.row for _, clips in self.jobs[number].videos for clip in clips}
+        expected = {clip.row for _, clips in self.jobs[number].videos for clip in clips}
         rows = [row for row, *_ in content["entries"]] + [int(row) for row in content["bad"]]
         sums = all(zlib.crc32(payload[at : at + size].data) == crc for _, at, size, crc in content["entries"])
-        if not sums or len(rows) != len(wanted) or set(rows) != wanted:
+        if not sums or len(rows) != len(expected) or set(rows) != expected:
             path.with_name(f"{path.name}.json").unlink(missing_ok=True)
             raise OSError(f"{path} is not as it was written: is the disk sound? Run again to write it anew")
 
@@ -239,7 +246,7 @@ class _Shard:
         self.packed: list[Packed] = []
         self.beat = Beat(0)
 
-    def told(self, message: Beat | Packed) -> int:
+    def take_in(self, message: Beat | Packed) -> int:
         """Take in a message; how many more clips are done."""
         before = self.beat.clips
         if isinstance(message, Beat):
@@ -250,7 +257,7 @@ class _Shard:
         self.beat = Beat(0)
         return done - before
 
-    def lost(self, why: str) -> ShardJob:
+    def without_present_video(self, why: str) -> ShardJob:
         """The job to go on with after its process was lost at the present video."""
         number, row = len(self.packed), self.beat.alone
         video, clips = self.job.videos[number]
@@ -269,6 +276,7 @@ class _Shard:
         return self.job
 
     def content(self) -> dict[str, Any]:
+        """What the shard holds, as its JSON file says it."""
         parts = [asdict(each) for each in self.packed]
         return {
             "entries": [entry for each in parts for entry in each["entries"]],

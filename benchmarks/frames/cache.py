@@ -116,7 +116,7 @@ class FrameCache:
             else:
                 frames = payload.reshape(stored)
                 frames = frames if self.candidates == 1 else frames[chosen[position]]
-            # Only what is wanted is copied: a crop costs nothing here.
+            # Only what is asked for is copied: a crop costs nothing here.
             out[position] = frames[:, top : top + height, left : left + width]
         return out
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -56,14 +57,14 @@ def decode(path: Path | str, times: Sequence[float], rate: float | None = None) 
     Raises FileNotFoundError, or BadVideo for a file that is damaged, cut short or without video: a decoder that passes
     over damaged packets returns wrong frames without a word.
     """
-    wanted = np.asarray(times, dtype=float)
-    if wanted.ndim != 1 or not len(wanted) or not np.isfinite(wanted).all():
+    seconds = np.asarray(times, dtype=float)
+    if seconds.ndim != 1 or not len(seconds) or not np.isfinite(seconds).all():
         raise ValueError(f"times must be a non-empty list of finite seconds, not {times!r}")
-    order = np.argsort(wanted, kind="stable")
-    out = None
-    for position, frame in zip(order, shown(path, wanted[order], rate), strict=True):
-        if out is None:
-            out = np.empty((len(wanted), *frame.shape), np.uint8)
+    order = np.argsort(seconds, kind="stable")
+    out = np.empty(0, np.uint8)
+    for place, (position, frame) in enumerate(zip(order, shown(path, seconds[order], rate), strict=True)):
+        if place == 0:
+            out = np.empty((len(seconds), *frame.shape), np.uint8)
         out[position] = frame
     return out
 
@@ -107,7 +108,7 @@ class _open:
     def __init__(self, path: Path | str) -> None:
         self.path = path
 
-    def __enter__(self):
+    def __enter__(self) -> tuple[Any, Any]:
         try:
             self.container = av.open(str(self.path))
         except FileNotFoundError:
@@ -122,7 +123,7 @@ class _open:
         stream.thread_type = "NONE"
         return self.container, stream
 
-    def __exit__(self, kind, error, trace) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.container.close()
         if isinstance(error, av.error.FFmpegError):
             raise BadVideo(f"{self.path}: damaged: {error.strerror or error}") from error
@@ -131,10 +132,10 @@ class _open:
 def _decoded(path: Path | str, times: np.ndarray) -> Iterator[np.ndarray]:
     with _open(path) as (container, stream):
         for part in np.split(times, np.flatnonzero(np.diff(times) > SEEK_GAP) + 1):
-            yield from _sweep(container, stream, part, path)
+            yield from _one_pass(container, stream, part, path)
 
 
-def _sweep(container, stream, targets: np.ndarray, path: Path | str) -> Iterator[np.ndarray]:
+def _one_pass(container: Any, stream: Any, targets: np.ndarray, path: Path | str) -> Iterator[np.ndarray]:
     """One pass from the key frame before the first target to the last; `targets` ascend."""
     base = stream.time_base
     begin = float((stream.start_time or 0) * base)
@@ -142,7 +143,8 @@ def _sweep(container, stream, targets: np.ndarray, path: Path | str) -> Iterator
     if sought:
         container.seek(int(np.floor(targets[0] / float(base))), stream=stream)
     done = 0
-    last = source = pixels = None  # `pixels` is the converted `source`
+    last = source = None
+    pixels = np.empty(0, np.uint8)  # the converted `source`
     for frame in container.decode(stream):
         if frame.pts is None:
             raise BadVideo(f"{path}: a frame has no presentation time")
@@ -150,9 +152,9 @@ def _sweep(container, stream, targets: np.ndarray, path: Path | str) -> Iterator
         if last is None and sought and now > targets[0] + TOLERANCE:
             raise BadVideo(f"{path}: seeking to {targets[0]:.3f} s arrives late, at {now:.3f} s")
         while done < len(targets) and targets[done] + TOLERANCE < now:
-            wanted = frame if last is None else last
-            if wanted is not source:
-                source, pixels = wanted, _upright(wanted)
+            due = frame if last is None else last
+            if due is not source:
+                source, pixels = due, _upright(due)
             yield pixels
             done += 1
         last = frame
@@ -171,12 +173,12 @@ def _upright(frame: av.VideoFrame) -> np.ndarray:
     return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation % 360 else pixels
 
 
-def _check_end(stream, last: av.VideoFrame, target: float, path: Path | str) -> None:
+def _check_end(stream: Any, last: av.VideoFrame, target: float, path: Path | str) -> None:
     """A file cut short decodes without an error up to the cut: compare its end with what the header promises."""
     if stream.duration is None:
         return
     promised = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-    end = float((last.pts + (last.duration or 0)) * stream.time_base)
+    end = float(((last.pts or 0) + (last.duration or 0)) * stream.time_base)
     slack = max(0.1, 2.0 / float(stream.average_rate or 25))
     if min(promised, target) > end + slack:
         raise BadVideo(f"{path}: frames end at {end:.2f} s, its header promises {promised:.2f} s")
@@ -207,13 +209,15 @@ def _images(folder: Path, times: np.ndarray, rate: float) -> Iterator[np.ndarray
         raise BadVideo(f"{folder}: no frame_0000000001.jpg")
     # Image n (from 1) is shown from (n - 1) / rate on.
     numbers = np.clip(np.floor((times + TOLERANCE) * rate).astype(np.int64) + 1, 1, count)
-    held = pixels = None
+    last, pixels = 0, np.empty(0, np.uint8)
     for number in numbers.tolist():
-        if number != held:
+        if number != last:
             path = _image(folder, number)
+            if path is None:
+                raise BadVideo(f"{folder}: image {number} is missing or damaged (there is no such file)")
             try:
                 with Image.open(path) as image:
-                    held, pixels = number, np.asarray(image.convert("RGB"))
-            except (OSError, AttributeError, SyntaxError) as error:
+                    last, pixels = number, np.asarray(image.convert("RGB"))
+            except (OSError, SyntaxError) as error:
                 raise BadVideo(f"{folder}: image {number} is missing or damaged ({error})") from error
         yield pixels

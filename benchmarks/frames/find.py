@@ -37,7 +37,12 @@ def find_videos(
     return {**folders, **{name: VideoFile(_one(name, paths)) for name, paths in files.items()}}
 
 
-def _walk(root: Path, key, folders: dict[str, VideoFile], rate) -> Iterable[tuple[str, str]]:
+def _walk(
+    root: Path,
+    key: Callable[[str], str | None],
+    folders: dict[str, VideoFile],
+    rate: Callable[[str], float] | None,
+) -> Iterable[tuple[str, str]]:
     """All files but those in frame folders, which hold millions."""
     seen = set()
     for path, names, files in os.walk(root, followlinks=True):
@@ -48,11 +53,11 @@ def _walk(root: Path, key, folders: dict[str, VideoFile], rate) -> Iterable[tupl
         seen.add((place.st_dev, place.st_ino))
         names[:] = sorted(name for name in names if not (name.startswith(".") or name == "flow_frames"))
         if rate is not None:
-            for name in [name for name in names if key(name) is not None]:
+            for name, video in [(name, video) for name in names if (video := key(name)) is not None]:
                 first = next((s for s in (".jpg", ".png") if Path(path, name, f"frame_{1:010d}{s}").is_file()), None)
                 if first is not None:
                     names.remove(name)
-                    folders[key(name)] = VideoFile(Path(path, name), rate(name))
+                    folders[video] = VideoFile(Path(path, name), rate(name))
         yield from ((path, name) for name in files)
 
 

@@ -37,7 +37,11 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
         with Progress(*columns, console=console) as bars:
             bar = bars.add_task(title, total=total)
-            yield lambda more=1: bars.advance(bar, more)
+
+            def move(more: int = 1) -> None:
+                bars.advance(bar, more)
+
+            yield move
         return
     print(title, file=sys.stderr, flush=True)
     begin = shown = time.monotonic()
@@ -56,21 +60,23 @@ def progress(title: str, total: int) -> Iterator[Callable[[int], None]]:
     print(f"{title}: done", file=sys.stderr, flush=True)
 
 
-def _run(function, jobs: Sequence[Any], workers: int, advance: Callable[[], None]) -> list[Any]:
+def _run(
+    function: Callable[[Any], Any], jobs: Sequence[Any], workers: int, advance: Callable[[int], None]
+) -> list[Any]:
     results = []
     if workers <= 1 or len(jobs) <= 1:
         for job in jobs:
             results.append(function(job))
-            advance()
+            advance(1)
         return results
     # Spawned, since a fork of a process that has threads (torch, decoders) can hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=die_with_parent) as pool:
-        futures: list[Future] = [pool.submit(function, job) for job in jobs]
+        futures: list[Future[Any]] = [pool.submit(function, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 future.result()
-                advance()
+                advance(1)
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
@@ -82,8 +88,9 @@ def die_with_parent() -> None:
     parent = multiprocessing.parent_process()
 
     def watch() -> None:
-        parent.join()
-        os._exit(1)
+        if parent is not None:
+            parent.join()
+            os._exit(1)
 
     threading.Thread(target=watch, daemon=True).start()
 

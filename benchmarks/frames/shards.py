@@ -1,4 +1,4 @@
-"""The making of one shard of a frame cache: clips of a few videos, decoded in one sweep each, packed into one file."""
+"""How one shard of a frame cache is written: clips of a few videos, decoded in one pass each, packed in one file."""
 
 import io
 import time
@@ -100,7 +100,9 @@ def _pack_video(out: BinaryIO, job: ShardJob, number: int) -> Iterator[Beat | Pa
     yield packed
 
 
-def _one_by_one(out: BinaryIO, packed: Packed, video: VideoFile, clips: Sequence[Clip], job) -> Iterator[Beat]:
+def _one_by_one(
+    out: BinaryIO, packed: Packed, video: VideoFile, clips: Sequence[Clip], job: ShardJob
+) -> Iterator[Beat]:
     done = {entry[0] for entry in packed.entries}
     for clip in clips:
         if clip.row not in done:
@@ -111,7 +113,9 @@ def _one_by_one(out: BinaryIO, packed: Packed, video: VideoFile, clips: Sequence
                 packed.bad[clip.row] = str(error)
 
 
-def _write(out: BinaryIO, packed: Packed, video, clips: Sequence[Clip], job, alone=None) -> Iterator[Beat]:
+def _write(
+    out: BinaryIO, packed: Packed, video: VideoFile, clips: Sequence[Clip], job: ShardJob, alone: int | None = None
+) -> Iterator[Beat]:
     beat = time.monotonic()
     for clip, payload in _payloads(video, clips, job):
         if payload is not None:
@@ -138,14 +142,15 @@ def _within(video: VideoFile, clips: Sequence[Clip], packed: Packed) -> list[Cli
         elif end is not None and clip.start >= end:
             packed.bad[clip.row] = f"{video.path}: ends at {end:.2f} s, the clip begins at {clip.start:.2f} s"
         else:
-            inside.append(Clip(clip.row, clip.start, end if np.isinf(clip.stop) else clip.stop))
+            stop = end if end is not None and np.isinf(clip.stop) else clip.stop
+            inside.append(Clip(clip.row, clip.start, stop))
             if end is not None and np.isfinite(clip.stop) and clip.stop > end + SHORT:
                 packed.short[clip.row] = f"{video.path}: ends at {end:.2f} s, the clip at {clip.stop:.2f} s"
     return inside
 
 
 def _payloads(video: VideoFile, clips: Sequence[Clip], job: ShardJob) -> Iterator[tuple[Clip, bytes | None]]:
-    """The packed frames of each clip, as soon as its last frame is there: one sweep, little held in memory.
+    """The packed frames of each clip, as soon as its last frame is there: one pass, little in memory.
 
     Between them comes (clip, None) for every other frame, so that a long clip is not silent.
     """
@@ -156,14 +161,14 @@ def _payloads(video: VideoFile, clips: Sequence[Clip], job: ShardJob) -> Iterato
     order = np.argsort(times, kind="stable")
     parts: list[list[bytes]] = [[] for _ in clips]
     last: list[np.ndarray | None] = [None] * len(clips)
-    held = packed = None
+    source, packed = None, b""
     for place, frame in zip(order.tolist(), shown(video.path, times[order], video.rate), strict=True):
-        if frame is not held:
+        if frame is not source:
             if job.fit is None and frame.shape[:2] != (height, width):
-                size = f"frames of {frame.shape[:2]} where {(height, width)} are wanted (height, width)"
+                size = f"frames of {frame.shape[:2]}, not of {(height, width)} (height, width)"
                 raise BadVideo(f"{video.path}: {size}")
             pixels = frame if job.fit is None else fit(frame, height, width, job.fit)
-            held, packed = frame, _pack(pixels, job.codec)
+            source, packed = frame, _pack(pixels, job.codec)
         which = place // n
         # The frames of a clip come in their order; one shown again takes no more room, where frames have lengths.
         parts[which].append(b"" if last[which] is frame and job.codec == "jpeg" else packed)

@@ -19,15 +19,15 @@ def run(
     jobs: Sequence[Any],
     workers: int,
     patience: float,
-    told: Callable[[int, Any], None],
-    done: Callable[[int], None],
-    lost: Callable[[int, str], Any],
+    on_message: Callable[[int, Any], None],
+    on_end: Callable[[int], None],
+    on_loss: Callable[[int, str], Any],
 ) -> None:
     """Carry out `for message in work(job)` of each job in one of `workers` processes.
 
-    told(number of the job, message) hears every message, done(number) the end of a job. A process that crashes, or
-    sends no message for `patience` seconds, is replaced; lost(number, why) gives the job to try in place of the lost
-    one. An exception that `work` raises is raised here.
+    on_message(number of the job, message) hears every message, on_end(number) the end of a job. A process that
+    crashes, or sends no message for `patience` seconds, is replaced; on_loss(number, why) gives the job to try in place
+    of the lost one. An exception that `work` raises is raised here.
     """
     # Spawned, since a fork of a process that has threads (torch, decoders) can hang.
     context = multiprocessing.get_context("spawn")
@@ -41,13 +41,13 @@ def run(
                 idle.begin(*waiting.pop())
             wait([each.connection for each in running], timeout=min(1.0, patience / 4))
             for each in list(running):
-                why = each.listen(told, patience)
+                why = each.listen(on_message, patience)
                 if why is None and each.job is not None:
                     continue
-                if why is not None:
-                    waiting.append((each.job, lost(each.job, why)))
+                if why is not None and each.job is not None:
+                    waiting.append((each.job, on_loss(each.job, why)))
                 else:
-                    done(each.finished)
+                    on_end(each.finished)
                 if why is None and waiting:
                     each.begin(*waiting.pop())
                 else:
@@ -67,32 +67,34 @@ class _Process:
         self.process.start()
         there.close()
         self.job: int | None = None
-        self.begun = False
+        self.finished, self.last_word = -1, 0.0
+        self.has_begun = False
 
     def begin(self, number: int, job: Any) -> None:
+        """Hand it the next job."""
         self.connection.send(job)
-        self.job, self.heard = number, time.monotonic()
+        self.job, self.last_word = number, time.monotonic()
 
-    def listen(self, told: Callable[[int, Any], None], patience: float) -> str | None:
+    def listen(self, on_message: Callable[[int, Any], None], patience: float) -> str | None:
         """Pass on what it said; says why it is lost if it is. `job` is None once the job is done."""
         try:
             while self.job is not None and self.connection.poll():
                 kind, content = self.connection.recv()
-                self.heard = time.monotonic()
-                self.begun = True
+                self.last_word = time.monotonic()
+                self.has_begun = True
                 if kind == "failed":
                     raise content
                 if kind == "done":
                     self.finished, self.job = self.job, None
                 elif kind == "told":
-                    told(self.job, content)
+                    on_message(self.job, content)
         except (EOFError, ConnectionError):
             self.process.join()
-            if not self.begun:
+            if not self.has_begun:
                 raise _not_started(_ending(self.process.exitcode)) from None
             return f"crashed ({_ending(self.process.exitcode)})"
-        silent = time.monotonic() - self.heard
-        if not self.begun:  # it still imports, or runs a script that waits for what this process holds
+        silent = time.monotonic() - self.last_word
+        if not self.has_begun:  # it still imports, or runs a script that waits for what this process holds
             if silent > max(patience, START_SECONDS):
                 raise _not_started(f"nothing heard for {silent:.0f} s")
             return None
@@ -101,6 +103,7 @@ class _Process:
         )
 
     def end(self) -> None:
+        """Kill it, whatever it does."""
         self.connection.close()
         self.process.kill()
         self.process.join()
@@ -114,8 +117,8 @@ def _not_started(why: str) -> OSError:
 
 def _ending(code: int | None) -> str:
     try:
-        return signal.Signals(-code).name
-    except (TypeError, ValueError):
+        return signal.Signals(-(code or 0)).name
+    except ValueError:
         return f"exit code {code}"
 
 

@@ -153,7 +153,13 @@ def typed(group: type, values: Mapping[str, Any], prefix: str = "") -> dict[str,
 
 
 def _typed(entry: "Field[Any]", value: Any, prefix: str) -> Any:
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "a text", str | None: "a text"}
+    words: dict[Any, str] = {
+        int: "a whole number",
+        float: "a number",
+        bool: "true or false",
+        str: "a text",
+        str | None: "a text",
+    }
     if entry.type not in words or (value is None and entry.default is None):
         return value
     number = isinstance(value, int) and not isinstance(value, bool)

@@ -9,6 +9,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from harness.common.units import bytes_text
 from harness.config.compose import benchmark_of
 from harness.planning import speed
 from harness.training.batches import CurrentExperience
@@ -78,7 +79,7 @@ def print_plan(runs: dict[str, dict[str, Any]], console: Console | None = None) 
         for line in dict.fromkeys(f"{group.method.name}: {_kept(group)}" for group in members):
             console.print(line, markup=False, soft_wrap=True)
         console.print(_tasks(members[0]))
-        for line in dict.fromkeys(_hours(group) for group in members):
+        for line in dict.fromkeys([*_decoding(members[0]), *(_hours(group) for group in members)]):
             console.print(line, markup=False)
     notes = dict.fromkeys(note for g in found for note in (*g.context.benchmark.notes, *g.context.stream.notes))
     for text in (*(f"note: {note if whole else shortened(note)}" for note in notes), *_listed(list(runs), whole)):
@@ -175,6 +176,17 @@ def _hours(group: Group) -> str:
                 f"profile={profile} (with the other settings of this command) does it")  # fmt: skip
     hours = speed.hours(context, method, _steps(group), seconds)
     return f"{method.name}: about {hours:,.2f} h a run on this machine (an estimate from harness.bench; videos apart)"
+
+
+def _decoding(group: Group) -> list[str]:
+    """The disk and the hours that `python -m benchmarks.prepare` needs, where frames are still to be decoded."""
+    todo = group.context.benchmark.decoding
+    if todo is None:
+        return []
+    hours = "hours unknown without the videos" if todo.hours is None else f"about {todo.hours:,.2f} core-hours"
+    return [
+        f"to decode once (benchmarks.prepare): {todo.clips:,} clips, about {bytes_text(todo.bytes)} of disk, {hours}"
+    ]
 
 
 def _kept(group: Group) -> str:

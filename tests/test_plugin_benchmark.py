@@ -1,0 +1,126 @@
+"""A benchmark and a protocol out of a user's file: they run, are listed, planned and shown like the built-in ones."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import benchmarks
+from benchmarks import protocols
+from benchmarks.memory import MemoryReader
+from harness import list as listing
+from harness.common import plugins
+from harness.run import main
+from results.load import load
+
+BARS = '''
+"""Bars that move, drawn in memory, and a protocol on them."""
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from benchmarks import BENCHMARKS, Benchmark, BenchmarkSettings, BenchmarkSource
+from benchmarks.clips import ClipTable
+from benchmarks.memory import MemoryReader
+from benchmarks.protocols import Protocol, register
+from harness.common.settings import setting
+
+TURNS = {"down": 0, "right": 1, "up": 2, "left": 3}
+
+
+@dataclass(frozen=True)
+class BarsSettings(BenchmarkSettings):
+    tasks: int = setting(2, "tasks of the stream", minimum=1)
+    clips: int = setting(3, "clips of each direction and split", minimum=1)
+
+
+@BENCHMARKS.register("bars")
+class Bars(BenchmarkSource):
+    """Bars that move in one of four directions."""
+
+    Settings = BarsSettings
+
+    def describe(self):
+        names = [(split, way, k) for split in ("train", "valid", "test") for way in TURNS
+                 for k in range(self.settings.clips)]
+        rows = pd.DataFrame(names, columns=["split", "direction", "number"]).assign(start=0, stop=1)
+        rows["sample_id"] = [f"{split}/{way}/{k}" for split, way, k in names]
+        table = ClipTable.of(rows.assign(file=rows["sample_id"], group=rows["sample_id"]), self.cache, ("direction",))
+        return Benchmark(self.name, table, "direction", 8, 32, 32, reader=None)
+
+    def load(self, workers):
+        found = self.describe()
+        clips = np.stack([draw(row.direction, row.Index) for row in found.table.frame.itertuples()])
+        return replace(found, reader=MemoryReader(clips))
+
+
+def draw(direction, number):
+    frames = np.full((8, 32, 32, 3), 40 + number, np.uint8)
+    for t in range(8):
+        frames[t, 4 * t : 4 * t + 4] = 255
+    return np.rot90(frames, TURNS[direction], axes=(1, 2))
+
+
+register(Protocol("bars-2", 1, "bars", "direction", 2, "200kB", "final_accuracy", "two tasks", "none", {"clips": 3}))
+'''
+
+
+@pytest.fixture
+def bars(tmp_path) -> Path:
+    file = tmp_path / "bars.py"
+    file.write_text(BARS)
+    return file
+
+
+def test_it_runs_and_stands_in_the_table(bars, out, tmp_path, capsys):
+    words = ["methods=[naive]", "protocol=bars-2", f"plugins={bars}", "classifier.steps=3", f"out={out}",
+             f"paths.cache={tmp_path / 'cache'}", "launcher=inline"]  # fmt: skip
+    assert main([*words, "plan=true"]) == 0
+    assert "bars-2/v1 (bars, direction, scratch): 2 tasks, 4 classes" in capsys.readouterr().out
+    assert main(words) == 0
+    assert "Protocol bars-2/v1" in capsys.readouterr().out
+    (found,) = load(out).runs
+    assert found.record["protocol"]["id"] == "bars-2/v1"
+    assert [plugin["path"] for plugin in found.record["config"]["plugins"]] == [str(bars)]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["benchmarks"], "Bars that move in one of four directions."),
+        (["benchmarks", "bars"], "benchmark.clips=3                  clips of each direction and split"),
+        (["protocols"], "benchmark=bars label=direction tasks=2"),
+    ],
+)
+def test_it_is_listed(bars, words, said, capsys):
+    assert listing.main([*words, f"plugins=[{bars}]"]) == 0
+    assert said in capsys.readouterr().out
+
+
+def test_it_is_a_benchmark_like_any_other(bars, tmp_path):
+    plugins.load([str(bars)])
+    found = benchmarks.load("bars", {"clips": 2}, tmp_path)
+    assert found.reader.read(np.array([3, 5])).shape == (2, 8, 32, 32, 3)
+    part = benchmarks.load("bars", {"classes": ["up", "left"], "limit": 1}, tmp_path)
+    assert part.table.frame["direction"].value_counts().to_dict() == {"up": 3, "left": 3}
+    rows = {name: row for row, name in enumerate(benchmarks.load("bars", {}, tmp_path).table.frame["sample_id"])}
+    whole = benchmarks.load("bars", {}, tmp_path).reader
+    for row, name in enumerate(part.table.frame["sample_id"]):
+        assert (part.reader.read(np.array([row])) == whole.read(np.array([rows[name]]))).all()
+    assert protocols.identify("bars", "direction", 2, {"clips": 3}) == "bars-2/v1"
+    assert protocols.identify("bars", "direction", 2, {"clips": 3, "limit": 2}) == "custom"
+
+
+def test_what_is_no_benchmark_is_refused(tmp_path):
+    for text, message in (
+        ("from benchmarks import BENCHMARKS\nBENCHMARKS.register('x')(int)", "not a benchmarks.registry.Benchmark"),
+        (BARS.replace('register("bars")', 'register("kinetics")'), "benchmark 'kinetics' is built in"),
+        (BARS.replace('"bars-2", 1', '"k700-10", 1'), "protocol 'k700-10/v1' is built in"),
+    ):
+        file = tmp_path / "wrong.py"
+        file.write_text(text)
+        with pytest.raises(ValueError, match=message):
+            plugins.load([str(file)])
+    with pytest.raises(ValueError, match=r"clips must be uint8 \[N, T, H, W, 3\]"):
+        MemoryReader(np.zeros((2, 8, 32, 32, 3)))
