@@ -84,8 +84,8 @@ class Checkpoints:
 
         def one(k: int) -> tuple[str, dict[str, Any]]:
             chunk = data[k * size : (k + 1) * size]
-            old: dict[str, Any] = self.newest["files"].get(before[k], {}) if k < len(before) else {}
-            same = bool(old) and old["bytes"] == chunk.nbytes
+            old = self.newest["files"].get(before[k], {}) if k < len(before) else {}
+            same = old.get("bytes") == chunk.nbytes
             if same and (k in untouched or old["sha256"] == hashlib.sha256(chunk.data).hexdigest()):
                 return before[k], old
             made = f"{name}-{k}-v{self.version:08}.bin"
@@ -252,7 +252,7 @@ class _Hashed:
 def _save(content: Any, file: _Hashed) -> None:
     """torch.save; OSError for a full disk, which torch tells as a wrong position."""
     try:
-        torch.save(content, cast(IO[bytes], file))
+        torch.save(content, cast("IO[bytes]", file))
     except RuntimeError as error:
         raise file.error or error from None
 
@@ -310,11 +310,11 @@ def _say(text: str) -> None:
 
 def global_generators() -> dict[str, Any]:
     """States of the generators that library code may draw from."""
-    name, keys, *rest = cast(tuple[Any, ...], np.random.get_state())
+    name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "numpy": [name, torch.from_numpy(keys.copy()), *rest],
+        "numpy": [name, torch.from_numpy(np.array(keys)), *rest],
         "python": random.getstate(),
     }
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 
-from harness.common import plugins
+from harness.common import plugins, sources
 from harness.config.schema import PRELOAD
 from harness.launching.signals import Interrupted, Stop
-from harness.training.context import plugin_file
 from harness.training.journal import Progress, silent
 from harness.training.loop import Run
 from harness.training.own_loop import OpaqueRun
@@ -25,7 +24,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
     """
     stop = stop or Stop()
     torch.set_num_threads(config["execution"]["threads"])
-    plugins.load([plugin_file(plugin) for plugin in config["plugins"]])  # a new process knows none yet
+    plugins.load_listed(config["plugins"], sources.ROOT)  # a new process knows none yet
     own_loop = find(config["method"]["name"]).opaque
     if config["execution"]["strict_state"] and not own_loop:
         return run_in_pieces(config, folder, stop)
