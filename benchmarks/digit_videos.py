@@ -21,7 +21,7 @@ class Difficulty:
     alpha: tuple[float, float] = (0.75, 0.95)  # opacity of the digit's strokes
     light_digit: tuple[float, float] = (0.85, 1.0)  # grey level of a light digit, on dark backgrounds
     dark_digit: tuple[float, float] = (0.0, 0.15)
-    dark_background: tuple[float, float] = (0.05, 0.45)  # the two colours of a background span this range
+    dark_background: tuple[float, float] = (0.05, 0.45)  # the two colors of a background span this range
     light_background: tuple[float, float] = (0.55, 0.95)
     saturation: tuple[float, float] = (0.35, 0.75)
     hue_width: float = 0.12  # of the hue circle, a block's range
@@ -82,7 +82,7 @@ def _path(verb: str, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, 
     return radius * np.cos(angle), radius * np.sin(angle), _STILL, _STILL
 
 
-# ---- backgrounds: a pattern in [0, 1] over the frame, blended between two colours of the block's hue range
+# ---- backgrounds: a pattern in [0, 1] over the frame, blended between two colors of the block's hue range
 
 _Y, _X = np.mgrid[0:SIZE, 0:SIZE] - (SIZE - 1) / 2
 
@@ -159,9 +159,9 @@ def _background(look: Look, rng: np.random.Generator) -> np.ndarray:
     tint = np.clip(np.abs((hues[:, None] * 6 + np.array([0, 4, 2])) % 6 - 3) - 1, 0, 1)
     # Tints are taken off their mean, so that a hue changes the colour and not the contrast to the digit.
     strength = saturation * np.minimum(levels, 1 - levels)
-    colours = levels[:, None] + strength[:, None] * (tint - tint.mean(1, keepdims=True))
+    colors = levels[:, None] + strength[:, None] * (tint - tint.mean(1, keepdims=True))
     pattern = FAMILIES[look.family](rng)[..., None]
-    return colours[0] * (1 - pattern) + colours[1] * pattern
+    return colors[0] * (1 - pattern) + colors[1] * pattern
 
 
 # ---- drawing

@@ -61,7 +61,7 @@ def part_of_table(table: ClipTable, label: str, settings: BenchmarkSettings) -> 
         place = kept.sort_values("order").groupby(["label", "split"]).cumcount()
         keep[place.index[place >= settings.limit]] = False
     rows = np.flatnonzero(keep)
-    left = set(frame[label].to_numpy()[rows])
+    left = set(frame[label].to_numpy()[rows[frame["split"].to_numpy()[rows] != "pretrain"]])
     return (
         dataclasses.replace(
             table,
@@ -71,7 +71,7 @@ def part_of_table(table: ClipTable, label: str, settings: BenchmarkSettings) -> 
             unusable={new: table.unusable[old] for new, old in enumerate(rows.tolist()) if old in table.unusable},
         ),
         rows,
-        f"a part of the benchmark: {len(rows):,} of {len(frame):,} clips, {len(left)} {label}s",
+        f"a part of the benchmark: {len(rows):,} of {len(frame):,} clips, {len(left)} classes of {label}",
     )
 
 

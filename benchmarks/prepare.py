@@ -113,7 +113,7 @@ def _whole(name: str, settings: dict[str, Any], cache: Path, workers: int) -> No
         print(f"note: {note}")
     reader = benchmark.reader
     if not isinstance(reader, FrameCache):
-        print(f"{name}: {len(benchmark.table):,} clips, nothing to decode")
+        print(f"{name}: {len(benchmark.table):,} clips are ready")
         return
     clips, size = reader.verify()
     print(f"{name}: {clips:,} clips in {reader.folder}, {size / 1e6:,.1f} MB, every checksum right")
@@ -136,9 +136,11 @@ def _submit(words: list[str], options: dict[str, Any], given: Mapping[str, str],
     if options["launcher"] not in LAUNCHERS:
         raise ValueError(unknown("launcher", options["launcher"], ("local", *LAUNCHERS)))
     asked = {key.removeprefix("slurm."): text for key, text in given.items() if key.startswith("slurm.")}
-    keys = [(word.partition("=")[0], word.partition("=")[2]) for word in words]
+    keys = [(word.partition("=")[0], word.partition("=")[2]) for word in words if not word.startswith("plugins=")]
     same = [f"{key}={Path(value).expanduser().resolve() if key in PLACES else value}" for key, value in keys
             if key not in ("launcher", "shares", "share", "workers") and not key.startswith("slurm.")]  # fmt: skip
+    files = [str(Path(file).expanduser().resolve()) for file in options["plugins"]]
+    same += [f"plugins={','.join(files)}"] if files else []
     shares = options["shares"]
     out = cache.resolve() / f"prepare-{hashlib.sha256(json.dumps([same, shares]).encode()).hexdigest()[:10]}"
     folders = [out / f"share-{k}-of-{shares}" for k in range(shares)]

@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks import dense
 from benchmarks.benchmark import Benchmark, Decoding
 from benchmarks.clips import ClipTable
+from benchmarks.dense import cut
 from benchmarks.frames.build import Wish, part_of, prepare, prepare_share
 from benchmarks.frames.cache import BadClip, FrameCache, staged
 from benchmarks.frames.decode import BadVideo, pixel_rate
@@ -77,7 +77,7 @@ class Recorded(BenchmarkSource):
 
     def load(self, workers: int) -> Benchmark:
         """The benchmark with its frames; what the cache lacks is decoded first."""
-        clips = self._clips()
+        clips = self._clips(decode=True)
         folder, wish = self._folder(clips), self._wish(clips)
         title, rows = f"decoding {self.name}, once, to {folder}", np.arange(len(clips.table))
         try:
@@ -89,7 +89,7 @@ class Recorded(BenchmarkSource):
 
     def write_share(self, workers: int, share: int, shares: int) -> None:
         """Decode the share `share` (from 0) of `shares` for a later `load`."""
-        clips = self._clips()
+        clips = self._clips(decode=True)
         folder, wish = self._folder(clips), self._wish(clips)
         if not folder.is_dir():
             title, rows = f"decoding {self.name}, part {share} of {shares}, for {folder}", np.arange(len(clips.table))
@@ -99,8 +99,10 @@ class Recorded(BenchmarkSource):
         """The same: `_clips` has taken the part already, so that no other clip is decoded."""
         return benchmark
 
-    def _clips(self) -> _Clips:
+    def _clips(self, decode: bool = False) -> _Clips:
         recording, settings = self.recording(), self.settings
+        if decode and settings.videos is None:
+            raise ValueError(f"benchmark {self.name} needs benchmark.videos=DIR, its videos (or plan=true)")
         table, notes, missing = recording.table, list(recording.notes), {}
         if settings.is_part:
             table, _, note = part_of_table(table, recording.label, settings)
@@ -113,7 +115,7 @@ class Recorded(BenchmarkSource):
             videos = {file: video for file, video in recording.find(root).items() if file in files}
             table = replace(table, root=root, videos=videos)
         if settings.clips == "dense":
-            table, note = dense.cut(table, settings.frames, settings.rate, table.videos)
+            table, note = cut(table, settings.frames, settings.rate, table.videos)
             notes.append(note)
         if root is not None:
             missing = _missing(table, root)
@@ -122,12 +124,6 @@ class Recorded(BenchmarkSource):
 
     def _wish(self, clips: _Clips) -> Wish:
         """What the cache is to hold; a new setting that decides pixels goes there by its name."""
-        if self.settings.videos is None:
-            raise ValueError(f"benchmark {self.name} needs benchmark.videos=DIR, the folder of its videos "
-                             "(or plan=true)")  # fmt: skip
-        return self._shape_of_wish(clips)
-
-    def _shape_of_wish(self, clips: _Clips) -> Wish:
         how = pixels(self.settings)
         shape, fit = (how.pop("frames"), size := how.pop("size"), size), how.pop("resize")
         return Wish(shape, fit=fit, missing=clips.missing, on_bad=self.settings.on_bad,
@@ -152,7 +148,7 @@ class Recorded(BenchmarkSource):
         rates = [rate for video in looked_at if (rate := pixel_rate(video.path)) is not None]
         known = bool(rates) and bool(np.isfinite(lengths).all())
         hours = float(lengths.sum()) * sum(rates) / len(rates) / PIXELS_A_SECOND / 3600 if known else None
-        return Decoding(len(rows), len(rows) * self._shape_of_wish(clips).clip_bytes, hours)
+        return Decoding(len(rows), len(rows) * self._wish(clips).clip_bytes, hours)
 
     def _decoded(self, clips: _Clips, frames: FrameCache) -> Benchmark:
         """The benchmark as its cache has it; says which videos of bad clips came later than the cache."""

@@ -36,7 +36,7 @@ def _classes(given: Any) -> Any:
         given = given[0] if len(given) == 1 and isinstance(given[0], int) else tuple(map(str, given))
     elif isinstance(given, str):
         given = (given,)
-    if isinstance(given, bool) or not (given is None or isinstance(given, int) or given):
+    if isinstance(given, bool) or given == () or not isinstance(given, int | tuple | None):
         raise ValueError(f"benchmark.classes={given} is not allowed: give a number of classes, or names as [a,b]")
     return given
 

@@ -13,7 +13,7 @@ def check_packages() -> None:
         spec = importlib.util.find_spec(name)
         if spec is None:
             continue
-        found = [Path(place).resolve() for place in spec.submodule_search_locations or [spec.origin]]
+        found = [Path(place).resolve() for place in spec.submodule_search_locations or [spec.origin or ""]]
         if ours / name not in found:
             raise ValueError(
                 f"Python finds '{name}' at {found[0]}, which hides the harness's own {ours / name}: "

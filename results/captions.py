@@ -3,47 +3,47 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from results.columns import Column
-from results.load import Loaded, Run
-from results.pooling import Pooled, bytes_text, summarise
+from harness.common.units import bytes_text
+from results.pooling import Pooled, summarise
+from results.registries import Column
+from results.runs import LoadedRun, Runs
 
 NAMED = 3  # runs named in a line
 MATRIX = "R[i, j]: accuracy on task j after task i, both counted from 0; T tasks."
 
 
-def heading(loaded: Loaded, pooled: Pooled) -> str:
+def heading(runs: Runs, pooled: Pooled) -> str:
     """What the table is about in one line: stream, methods, budget, n; empty where no run is done."""
-    done = loaded.done
+    done = runs.done
     if not done:
         return ""
-    protocols = " and ".join(dict.fromkeys(run.record["protocol"]["id"] for run in done))
-    stream = dict.fromkeys(f"{run.record['label']}, {run.record['setting']}" for run in done)
+    protocols = " and ".join(dict.fromkeys(run.record.protocol.id for run in done))
+    stream = dict.fromkeys(f"{run.record.label}, {run.record.setting}" for run in done)
     methods = len({row for row, _ in pooled.cells})
     return (
-        f"{protocols} ({'; '.join(stream)}): {methods} method{'s' * (methods > 1)}, {_within(loaded)}, {_sizes(pooled)}"
+        f"{protocols} ({'; '.join(stream)}): {methods} method{'s' * (methods > 1)}, {_within(runs)}, {_sizes(pooled)}"
     )
 
 
-def caption(loaded: Loaded, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
+def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
     """Sentences that say how to read the table."""
-    done = loaded.done
+    done = runs.done
     if not done:
-        states = Counter(run.state for run in loaded.absent)
+        states = Counter(run.state for run in runs.absent)
         return [f"No run is done: {', '.join(f'{n} {state}' for state, n in states.most_common())}."]
-    protocols = dict.fromkeys(f"{r.record['protocol']['id']} ({r.record['protocol']['hash']})" for r in done)
-    stream = dict.fromkeys(f"{r.record['benchmark']} {r.record['label']}, setting {r.record['setting']}" for r in done)
+    protocols = dict.fromkeys(f"{r.record.protocol.id} ({r.record.protocol.hash})" for r in done)
+    stream = dict.fromkeys(f"{r.record.benchmark} {r.record.label}, setting {r.record.setting}" for r in done)
     texts = [
         f"Protocol {'; '.join(protocols)}; {'; '.join(stream)}; measured on the "
-        f"{' and the '.join(dict.fromkeys(r.record['evaluate'] for r in done))} part.",
-        f"Memory budget: {_budgets(loaded)}.",
+        f"{' and the '.join(dict.fromkeys(r.record.evaluate for r in done))} part.",
+        f"Memory budget: {_budgets(runs)}.",
         _varies(pooled),
     ]
     if any(column.kind == "share" for column in shown):
         texts[-1] += " Accuracies and forgetting in per cent."
-        texts.append(_chance(loaded))
-    texts += definitions([column for column in shown if "forgetting" in column.name])
-    if any(column.name == "seconds" for column in shown):
-        texts.append("Seconds: wall time, which grows with whatever else the machine did; seconds_cpu is a column too.")
+        texts.append(_chance(runs))
+    texts += definitions([column for column in shown if column.always_defined])
+    texts += dict.fromkeys(column.caveat for column in shown if column.caveat)
     if any(pooled.is_bound(row) for row in pooled.rows):
         texts.append("Below the rule: bounds, which keep to no budget.")
     if any(column.better for column in shown) and sum(not pooled.is_bound(row) for row in pooled.rows) > 1:
@@ -54,57 +54,60 @@ def caption(loaded: Loaded, pooled: Pooled, shown: Sequence[Column]) -> list[str
     if data_seeds:
         texts.append(f"Data seed {', '.join(str(seed) for seed in sorted(data_seeds, key=str))}.")
     texts += [f"Mixed: {text}." for text in pooled.mixtures]
-    n_sources = len({run.record["sources"] for run in done})
+    n_sources = len({run.record.sources for run in done})
     if n_sources > 1 and not any("sources" in text for text in pooled.mixtures):
         texts.append(f"The rows were made by {n_sources} different versions of the sources.")
-    texts.append(f"{len(done)} records, hash {loaded.digest}.")
+    skipped = [run.record.n_skipped for run in done if run.record.n_skipped]
+    if skipped:
+        texts.append(f"Without clips that cannot be read: up to {max(skipped):,} in {len(skipped)} of the runs.")
+    texts.append(f"{len(done)} records, hash {runs.digest}.")
     return texts
 
 
 def definitions(columns: Sequence[Column]) -> list[str]:
-    """A sentence a column, and what R is where a formula uses it."""
-    texts = [f"{c.heading[0].upper()}{c.heading[1:]}: {c.help.rstrip('.')}." for c in columns]
-    uses = [i for i, text in enumerate(texts) if "R[" in text]
+    """A sentence a column, and after the last formula that uses R what R is."""
+    texts = [f"{c.heading[0].upper()}{c.heading[1:]}: {c.definition.rstrip('.')}." for c in columns]
+    uses = [i for i, c in enumerate(columns) if c.names_matrix]
     return [*texts[: uses[-1] + 1], MATRIX, *texts[uses[-1] + 1 :]] if uses else texts
 
 
-def notes(loaded: Loaded, pooled: Pooled) -> list[str]:
+def notes(runs: Runs, pooled: Pooled) -> list[str]:
     """What is not counted and why: a line a reason, with the runs it holds for (all of them are in the report)."""
-    groups: dict[tuple[str, str, str], list[Run]] = {}
-    for run in loaded.absent:  # files that cannot be used are named one by one, whatever is wrong with them
+    groups: dict[tuple[str, str, str], list[LoadedRun]] = {}
+    for run in runs.absent:  # files that cannot be used are named one by one, whatever is wrong with them
         groups.setdefault((run.state, run.reason, run.run_id if run.state == "bad" else ""), []).append(run)
     lines = []
-    for (state, reason, _), runs in groups.items():
-        shown = ", ".join(run.run_id for run in runs[:NAMED])
-        if len(runs) > NAMED:
-            shown = f"{len(runs)} runs, {shown} and {len(runs) - NAMED} more"
+    for (state, reason, _), group in groups.items():
+        shown = ", ".join(run.run_id for run in group[:NAMED])
+        if len(group) > NAMED:
+            shown = f"{len(group)} runs, {shown} and {len(group) - NAMED} more"
         lines.append(f"{state}: {shown}{f': {reason}' if reason else ''}")
     unknown = [run for run in pooled.unplaced if run.state != "bad"]  # what is bad was named above
     lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in unknown]
-    return lines + [f"not used: {problem}" for problem in loaded.problems]
+    return lines + [f"not used: {problem}" for problem in runs.problems]
 
 
-def _budgets(loaded: Loaded) -> str:
+def _budgets(runs: Runs) -> str:
     """Every budget; with its protocol where several have one budget each."""
     by_protocol: dict[str, dict[tuple[int, str], None]] = {}
-    for run in loaded.done:
-        memory, protocol = run.record["memory"], run.record["protocol"]["id"]
-        if memory["budget"] is not None and not run.record["bound"]:
-            by_protocol.setdefault(protocol, {})[memory["budget"], memory["count"]] = None
+    for run in runs.done:
+        memory, protocol = run.record.memory, run.record.protocol.id
+        if memory.budget is not None and not run.record.bound:
+            by_protocol.setdefault(protocol, {})[memory.budget, memory.count] = None
     if len(by_protocol) > 1 and all(len(budgets) == 1 for budgets in by_protocol.values()):
         return ", ".join(f"{_budget(next(iter(budgets)))} ({protocol})" for protocol, budgets in by_protocol.items())
     every = sorted({budget for budgets in by_protocol.values() for budget in budgets})
     return ", ".join(map(_budget, every)) or "none"
 
 
-def _within(loaded: Loaded) -> str:
+def _within(runs: Runs) -> str:
     """The budgets in a few words: one or two, or their range."""
-    kept = [run.record["memory"] for run in loaded.done if not run.record["bound"]]
-    sizes = sorted({memory["budget"] for memory in kept if memory["budget"] is not None})
+    kept = [run.record.memory for run in runs.done if not run.record.bound]
+    sizes = sorted({memory.budget for memory in kept if memory.budget is not None})
     if not sizes:
         return "no budget"
     texts = [bytes_text(size) for size in sizes]
-    counts = dict.fromkeys(memory["count"] for memory in kept if memory["budget"] is not None)
+    counts = dict.fromkeys(memory.count for memory in kept if memory.budget is not None)
     amount = " and ".join(texts) if len(texts) <= 2 else f"{texts[0]} to {texts[-1]}"
     return f"memory of {amount} ({' or '.join(counts)})"
 
@@ -119,12 +122,11 @@ def _sizes(pooled: Pooled) -> str:
     return f"n={min(sizes)}" if len(sizes) == 1 else f"n={min(sizes)} to {max(sizes)}"
 
 
-def _chance(loaded: Loaded) -> str:
+def _chance(runs: Runs) -> str:
     """One over the classes after the last task, by protocol where they differ."""
     classes: dict[int, dict[str, None]] = {}
-    for run in loaded.done:
-        n = sum(len(task) for task in run.record["class_order"])
-        classes.setdefault(n, {})[run.record["protocol"]["id"]] = None
+    for run in runs.done:
+        classes.setdefault(run.record.n_classes, {})[run.record.protocol.id] = None
     texts = []
     for n, protocols in classes.items():
         where = f", {', '.join(protocols)}" if len(classes) > 1 else ""

@@ -6,34 +6,43 @@ import signal
 import sys
 from collections.abc import Sequence
 
+from harness.common.words import Option
 from results import statistics
-from results.arguments import SWEEP, Option, command
 from results.captions import definitions, notes
-from results.columns import COLUMNS, Column
-from results.load import Loaded, load, of_sweep
-from results.pooling import Pooled, pool, select
+from results.command import MIXED, SWEEP, carry_out, checked_names
+from results.pooling import Condition, Pooled, pool, select
+from results.read import read
+from results.registries import Column, column, column_names
+from results.render import FORMATS, Table, to_terminal
+from results.runs import Runs
 from results.statistics import Comparison
-from results.tables import Entry, Heading, Row, Section, Table, title_of
-
-METRICS = tuple(name for name, column in COLUMNS.items() if column.kind == "share")
+from results.table import Entry, Heading, Row, Section, title_of
 
 
-def primary_metric(loaded: Loaded) -> str:
+def comparable_columns() -> list[str]:
+    """Names of the columns that can be compared: shares, whose differences are points."""
+    return [name for name in column_names() if column(name).kind == "share"]
+
+
+def primary_metric(runs: Runs) -> str:
     """The one metric by which the records' protocols are judged; final accuracy where they differ in it."""
-    primaries = {run.record["protocol"]["primary"] for run in loaded.done}
-    return primaries.pop() if len(primaries) == 1 and primaries <= set(METRICS) else "final_accuracy"
+    primaries = {run.record.protocol.primary for run in runs.done}
+    return primaries.pop() if len(primaries) == 1 and primaries <= set(comparable_columns()) else "final_accuracy"
 
 
 def paired(
-    loaded: Loaded, reference: str, column: Column, methods: Sequence[str] = (), mixed: bool = False
-) -> tuple[Loaded, Pooled, list[Comparison]]:
+    runs: Runs, reference: str, column: Column, methods: Sequence[str] = (), mixed: bool = False
+) -> tuple[Runs, Pooled, list[Comparison]]:
     """The runs of `methods` (default: all) and of the reference, their cells, and the comparisons.
 
-    Bounds are compared only where they are named. Raises ValueError for names that no row has.
+    Bounds are compared only where they are named.
+
+    Raises:
+        ValueError: no row has the name of the reference or of a method.
     """
-    row = statistics.find_row(reference, pool(loaded).rows)
-    loaded, pooled = select(loaded, mixed, [*methods, row] if methods else [])
-    return loaded, pooled, statistics.compare(pooled, row, column, bounds=bool(methods))
+    row = statistics.resolve_row(reference, pool(runs).rows)
+    runs, pooled = select(runs, mixed, [*methods, row] if methods else [])
+    return runs, pooled, statistics.compare(pooled, row, column, bounds=bool(methods))
 
 
 def compare_table(
@@ -60,7 +69,7 @@ def compare_table(
     caption = [
         f"{name} minus that of {reference}, in points ({higher}), paired by replicate (equal class order and seed): "
         "mean ± half width of the 95 % t-interval, which is not corrected for the number of comparisons.",
-        *(definitions([column]) if "forgetting" in column.name else []),
+        *(definitions([column]) if column.always_defined else []),
         "p: exact two-sided sign-flip test; smallest p possible: all pairs of one sign at this n; "
         "p Holm: corrected for the comparisons of this block.",
         "* marks p Holm < 0.05, only where k comparisons of n pairs could reach it (k * 2 / 2^n < 0.05).",
@@ -68,7 +77,7 @@ def compare_table(
     return Table(sections, caption, [*words, *note_lines], f"{name} against {reference}, paired by replicate")
 
 
-def _prefix(condition: tuple[tuple[str, str], ...]) -> str:
+def _prefix(condition: Condition) -> str:
     return f"[{title_of(condition)}] " if condition else ""
 
 
@@ -104,33 +113,40 @@ def to_json(comparisons: Sequence[Comparison], column: Column) -> str:
 
 
 def run(outs: list[str], reference: str, metric: str, methods: list[str], sweep: str, format: str, mixed: bool) -> int:
-    from results import render
-
-    loaded = of_sweep(load(outs), sweep)
-    column = COLUMNS[metric or primary_metric(loaded)]
-    loaded, pooled, comparisons = paired(loaded, reference, column, methods, mixed)
+    """Print one comparison; returns the exit code."""
+    runs = read(outs).of_sweep(sweep)
+    checked_names("metric", [metric] if metric else [], comparable_columns())
+    shown = column(metric or primary_metric(runs))
+    runs, pooled, comparisons = paired(runs, reference, shown, methods, mixed)
     if not comparisons:
         raise ValueError(f"nothing to compare with {reference}: no other row without a bound shares a block with it")
     if format == "json":
-        sys.stdout.write(to_json(comparisons, column))
+        sys.stdout.write(to_json(comparisons, shown))
         return 0
-    table = compare_table(comparisons, pooled, column, notes(loaded, pooled))
+    table = compare_table(comparisons, pooled, shown, notes(runs, pooled))
     if format == "terminal":
-        render.to_terminal(table)
+        to_terminal(table)
     else:
-        sys.stdout.write(render.FORMATS[format](table))
+        sys.stdout.write(FORMATS[format](table))
     return 0
 
 
 OPTIONS = {
     "reference": Option("cram", "the row that the others are compared with"),
-    "metric": Option("", "what is compared (default: the protocol's primary metric)", choices=("", *METRICS)),
+    "metric": Option("", "what is compared (default: the protocol's primary metric): "
+                         f"{', '.join(comparable_columns())}"),
     "methods": Option([], "methods or rows to compare; the fewer were declared before, the more can be shown", "list"),
     "sweep": SWEEP,
     "format": Option("terminal", "how to print", choices=("terminal", "markdown", "latex", "json")),
-    "mixed": Option(False, "pool runs of different sources, devices or precisions", "flag"),
-}
+    "mixed": MIXED,
+}  # fmt: skip
+
+
+def main(words: Sequence[str]) -> int:
+    """Carry out the command; returns the exit code."""
+    return carry_out("compare", __doc__.splitlines()[0], OPTIONS, run, words)
+
 
 if __name__ == "__main__":
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `| head` ends it quietly
-    sys.exit(command("results.compare", __doc__.splitlines()[0], OPTIONS, run))
+    sys.exit(main(sys.argv[1:]))

@@ -3,34 +3,41 @@
 import math
 from collections.abc import Sequence
 
-from results.arguments import nearest
+from harness.common.words import nearest
 from results.captions import definitions
-from results.columns import COLUMNS, Column
-from results.load import Loaded, Run
 from results.pooling import Cell, Pooled, Summary
-from results.tables import Entry, Heading, Row, Section, Table, cell_summary, title_of
+from results.registries import REPORTED, Column, column, column_names
+from results.render import Table
+from results.runs import DoneRun, LoadedRun, Runs
+from results.table import Entry, Heading, Row, Section, cell_summary, title_of
 
 SHARES = ("final_accuracy", "average_incremental_accuracy", "forgetting")  # where only rows are named
-UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": "", "decibels": "dB"}
+UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": "", "decibels": "dB", "number": ""}
 
 
-def explanation(loaded: Loaded, pooled: Pooled, words: Sequence[str]) -> Table:
-    """A block a cell, a row a run. `words` are methods or rows, and columns; ValueError for any other."""
+def explanation(runs: Runs, pooled: Pooled, words: Sequence[str]) -> Table:
+    """A block a cell, a row a run. `words` are methods or rows, and columns.
+
+    Raises:
+        ValueError: a word is neither a row nor a column.
+    """
+    reported = [REPORTED + name for run in runs.done for name in run.record.reported]
+    known = list(dict.fromkeys([*column_names(), *reported]))
     names = {cell.name for cell in pooled.cells.values()} | {row[0] for row in pooled.rows}
-    unknown = [word for word in words if word not in names and word not in COLUMNS]
+    unknown = [word for word in words if word not in names and word not in known]
     if unknown:
         raise ValueError(
             f"explain={','.join(words)}: {unknown[0]!r} is neither a row ({', '.join(sorted(names))}) "
-            f"nor a column ({', '.join(COLUMNS)}){nearest(unknown[0], [*sorted(names), *COLUMNS])}"
+            f"nor a column ({', '.join(known)}){nearest(unknown[0], [*sorted(names), *known])}"
         )
-    columns = [COLUMNS[word] for word in words if word in COLUMNS] or [COLUMNS[name] for name in SHARES]
+    columns = [column(word, runs.done) for word in words if word in known] or [column(name) for name in SHARES]
     wanted = [word for word in words if word in names] or sorted(names)
     cells = [cell for cell in pooled.cells.values() if cell.name in wanted or cell.row[0] in wanted]
     caption = "A row a run, units in the headings; pooled: mean ± half width of the 95 % t-interval."
     return Table(
         [_section(cell, columns) for cell in cells],
         [caption, *definitions(columns)],
-        [f"not used: {problem}" for problem in loaded.problems],
+        [f"not used: {problem}" for problem in runs.problems],
     )
 
 
@@ -52,7 +59,7 @@ def _section(cell: Cell, columns: Sequence[Column]) -> Section:
     )
 
 
-def _row(run: Run, columns: Sequence[Column]) -> Row:
+def _row(run: DoneRun, columns: Sequence[Column]) -> Row:
     values = [column.of(run) for column in columns]
     entries = [
         Entry(_text(value, column), Summary(value, math.nan, 1, "run"))
@@ -61,7 +68,7 @@ def _row(run: Run, columns: Sequence[Column]) -> Row:
     return Row(run.run_id, False, run.state, [*_seeds(run), *entries])
 
 
-def _seeds(run: Run) -> list[Entry]:
+def _seeds(run: LoadedRun) -> list[Entry]:
     return [Entry("–" if seed is None else str(seed)) for seed in (run.order_seed, run.seed)]
 
 
@@ -70,4 +77,6 @@ def _text(value: float, column: Column) -> str:
         return "–"
     if column.kind == "share":
         return f"{100 * value:.2f}"
+    if column.kind == "number":
+        return f"{value:.4g}"
     return f"{value:,.1f}" if column.kind in ("seconds", "decibels") else f"{value:,.0f}"

@@ -1,12 +1,11 @@
-"""Every metric that tables and plots show, derived from the accuracy matrix of a record.
+"""The functions behind the metrics that tables and plots show, on the accuracy matrix of a record.
 
 R[i, j] is the accuracy on task j after training task i (rows and columns counted from 0, T of each); cells that were
 not measured, such as those above the diagonal, are None or NaN. A task without test items is a column in which
 nothing was ever measured: it is left out of every mean. A metric that needs a value that was not measured is NaN.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -23,7 +22,8 @@ def as_matrix(accuracy: Matrix) -> np.ndarray:
 
 def _measured(matrix: np.ndarray) -> np.ndarray:
     """Which tasks have test items: columns in which anything was measured. Shape [T], bool."""
-    return ~np.isnan(matrix).all(axis=0)
+    measured: np.ndarray = ~np.isnan(matrix).all(axis=0)
+    return measured
 
 
 def _mean(values: np.ndarray) -> float:
@@ -92,7 +92,8 @@ def average_incremental_accuracy_sample_weighted(accuracy: Matrix, counts: Matri
 def forgetting_by_task(accuracy: Matrix) -> np.ndarray:
     """F_j = R[j, j] - R[T-1, j] for each task before the last: right after learning minus at the end. Shape [T-1]."""
     matrix = as_matrix(accuracy)
-    return (np.diagonal(matrix) - matrix[-1])[:-1]
+    drops: np.ndarray = (np.diagonal(matrix) - matrix[-1])[:-1]
+    return drops
 
 
 def forgetting(accuracy: Matrix) -> float:
@@ -107,6 +108,7 @@ def forgetting(accuracy: Matrix) -> float:
 
 
 def _forgetting_from_maximum(accuracy: Matrix, last_row: bool) -> float:
+    """Mean over earlier tasks of the maximum minus the last value; `last_row`: whether it may be the maximum."""
     matrix = as_matrix(accuracy)
     n = len(matrix)
     drops = []
@@ -138,43 +140,3 @@ def forgetting_chaudhry(accuracy: Matrix) -> float:
 def backward_transfer(accuracy: Matrix) -> float:
     """Mean over j < T-1 of R[T-1, j] - R[j, j] (GEM's BWT): minus `forgetting`."""
     return -forgetting(accuracy)
-
-
-# Name -> (function of a record, heading, higher is better). The names are what `metric=` and protocols use.
-METRICS: dict[str, tuple[Callable[[Mapping[str, Any]], float], str, bool]] = {
-    "final_accuracy": (lambda r: final_accuracy(r["accuracy"]), "final accuracy", True),
-    "final_accuracy_class_mean": (
-        lambda r: final_accuracy_class_mean(r["per_class"]),
-        "final accuracy, class mean",
-        True,
-    ),
-    "final_accuracy_sample_weighted": (
-        lambda r: final_accuracy_sample_weighted(r["accuracy"], r["counts"]),
-        "final accuracy, sample-weighted",
-        True,
-    ),
-    "average_incremental_accuracy": (
-        lambda r: average_incremental_accuracy(r["accuracy"]),
-        "average incremental accuracy",
-        True,
-    ),
-    "average_incremental_accuracy_sample_weighted": (
-        lambda r: average_incremental_accuracy_sample_weighted(r["accuracy"], r["counts"]),
-        "average incremental accuracy, sample-weighted",
-        True,
-    ),
-    "forgetting": (lambda r: forgetting(r["accuracy"]), "forgetting", False),
-    "forgetting_max": (lambda r: forgetting_max(r["accuracy"]), "forgetting from maximum", False),
-    "forgetting_chaudhry": (lambda r: forgetting_chaudhry(r["accuracy"]), "forgetting (Chaudhry)", False),
-    "backward_transfer": (lambda r: backward_transfer(r["accuracy"]), "backward transfer", True),
-}
-
-
-def definition(name: str) -> str:
-    """One line that says how a metric is computed: the first line of its function's docstring."""
-    return (globals()[name].__doc__ or "").strip().splitlines()[0]
-
-
-def summary(record: Mapping[str, Any]) -> dict[str, float]:
-    """Every metric of `METRICS` for one record; NaN where it cannot be derived."""
-    return {name: function(record) for name, (function, _, _) in METRICS.items()}

@@ -4,27 +4,37 @@ A cell pools only runs whose resolved configurations are equal in all but seed a
 decide a result). Every other key that differs becomes part of a row's name or a column.
 """
 
-import difflib
 import json
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
-from results.load import Loaded, Run
+from harness.common.units import bytes_text, parse_bytes
+from harness.common.words import unknown
+from results.runs import DoneRun, LoadedRun, Runs
 
+Condition = tuple[tuple[str, str], ...]  # keys and values of a column of cells
+Place = tuple[tuple[str, ...], Condition | None]  # row and condition; None: no condition is known
+GROUPS = ("compressor", "classifier", "replay", "training")  # shared settings that not every method uses
 NOT_A_CONDITION = ("seed", "order_seed", "execution")
-# Of keys that always differ together only the first of these is shown.
+# When several keys vary together, show only the first in this list.
 SHOWN_FIRST = ("evaluate", "protocol", "benchmark.name", "label", "setting", "profile", "memory.budget", "memory.count")
-# The clip table of a run without a record is unknown, and bounds have no budget: that is no difference.
+# A run without a record lacks its clip table, and an upper bound has no budget: that is no difference.
 MAY_LACK = ("clip_table", "memory.")
 CIRCUMSTANCE = {"sources": "sources", "device": "device", "precision_used": "precision"}
 
 
+R = TypeVar("R", bound=Runs)
+
+
 @dataclass(frozen=True)
 class Summary:
-    """Mean and half width of the 95 % t-interval; NaN where there is none (`over`: orders, seeds or replicates)."""
+    """Mean and half width of the 95 % t-interval, in the unit of the values; NaN where there is none.
+
+    `n` counts what `over` names: orders, seeds or replicates.
+    """
 
     mean: float
     half_width: float
@@ -37,17 +47,19 @@ class Cell:
     """Runs of one row under one condition. `asked` counts them all, done or not."""
 
     row: tuple[str, ...]  # method, then what tells it from other rows of the method
-    condition: tuple[tuple[str, str], ...]  # keys and values of the column
+    condition: Condition | None
     bound: bool = False
-    done: list[Run] = field(default_factory=list)
-    absent: list[Run] = field(default_factory=list)
+    done: list[DoneRun] = field(default_factory=list)
+    absent: list[LoadedRun] = field(default_factory=list)
 
     @property
     def asked(self) -> int:
+        """How many runs were asked for, done or not."""
         return len(self.done) + len(self.absent)
 
     @property
     def name(self) -> str:
+        """The row as tables print it."""
         return " ".join(self.row)
 
 
@@ -55,14 +67,30 @@ class Cell:
 class Pooled:
     """Cells by (row, condition), rows in the order of asking with the bounds last."""
 
-    cells: dict[tuple[tuple[str, ...], tuple[tuple[str, str], ...]], Cell]
+    cells: dict[Place, Cell]
     rows: tuple[tuple[str, ...], ...]
-    conditions: tuple[tuple[tuple[str, str], ...], ...]
-    unplaced: tuple[Run, ...]  # without a record or configuration, so that their cell is unknown
+    conditions: tuple[Condition, ...]
+    unplaced: tuple[LoadedRun, ...]  # without a record or configuration, so that their cell is unknown
     mixtures: tuple[str, ...]  # sentences about cells of mixed sources, devices or precisions
 
     def is_bound(self, row: tuple[str, ...]) -> bool:
+        """Whether the row is an upper bound."""
         return any(cell.bound for (name, _), cell in self.cells.items() if name == row)
+
+
+@dataclass(frozen=True)
+class _Settings:
+    """What decides a run's result: dotted key -> JSON text, and the keys that it may lack without being different."""
+
+    values: dict[str, str]
+    unused: tuple[str, ...]  # beginnings of keys that the method does not use
+
+    def may_lack(self, key: str) -> bool:
+        return key.startswith(MAY_LACK + self.unused)
+
+    def lacks(self, key: str) -> bool:
+        """Whether the key is missing and that is a difference: its sources had no such setting."""
+        return key not in self.values and not self.may_lack(key)
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:
@@ -83,12 +111,13 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
     return flat
 
 
-def select(loaded: Loaded, mixed: bool = False, methods: Sequence[str] = ()) -> tuple[Loaded, Pooled]:
+def select(runs: R, mixed: bool = False, methods: Sequence[str] = ()) -> tuple[R, Pooled]:
     """The runs of some methods (or rows; default: all) and their cells, named as among all runs.
 
-    Raises ValueError for an unknown method, and where a cell mixes sources, devices or precisions unless `mixed`.
+    Raises:
+        ValueError: a method is unknown, or a cell mixes sources, devices or precisions and `mixed` is false.
     """
-    pooled = pool(loaded)
+    pooled = pool(runs)
     if methods:
         rows = [row for row in pooled.rows if {row[0], " ".join(row)} & set(methods)]
         _check_names(methods, pooled.rows)
@@ -101,125 +130,149 @@ def select(loaded: Loaded, mixed: bool = False, methods: Sequence[str] = ()) -> 
         )  # fmt: skip
         kept = {run.run_id for cell in cells.values() for run in (*cell.done, *cell.absent)}
         kept |= {run.run_id for run in pooled.unplaced}
-        loaded = replace(loaded, runs=tuple(run for run in loaded.runs if run.run_id in kept))
+        runs = replace(runs, runs=tuple(run for run in runs.runs if run.run_id in kept))
     if pooled.mixtures and not mixed:
         raise ValueError(f"{pooled.mixtures[0]}; mixed=true pools them all the same, rerun=changed makes old runs anew")
-    return loaded, pooled
+    return runs, pooled
 
 
 def _check_names(methods: Sequence[str], rows: Sequence[tuple[str, ...]]) -> None:
     known = dict.fromkeys(name for row in rows for name in (row[0], " ".join(row)))
     for name in methods:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise ValueError(f"methods={name}: there is no run of it; rows: {', '.join(known)}{hint}")
+            raise ValueError(unknown("method or row", name, known))
 
 
-def pool(loaded: Loaded) -> Pooled:
+def pool(runs: Runs) -> Pooled:
     """Sort runs into cells, and say which of them mix sources, devices or precisions."""
-    bounds = {run.method for run in loaded.done if run.record["bound"]}
-    placed = [run for run in loaded.runs if run.config is not None]
-    flats = {run.run_id: _flat(run, run.method in bounds) for run in placed}
-    row_keys, column_keys = _split_keys(placed, flats)
-    cells: dict[tuple, Cell] = {}
-    known: list[tuple] = []
-    for run in sorted(placed, key=lambda run: run.method in bounds):
-        flat = flats[run.run_id]
-        row = (run.method, *(show(key, flat[key]) for key in row_keys.get(run.method, ()) if key in flat))
-        condition = tuple((key, _column_value(key, flat)) for key in column_keys)
-        for place in _places(condition, known):
-            _add(cells.setdefault((row, place), Cell(row, place, run.method in bounds)), run)
-    unplaced = _place_unknown(loaded, cells)
+    bounds = {run.method for run in runs.done if run.record.bound}
+    settings = _settings(runs, bounds)
+    placed = [run for run in runs.runs if run.run_id in settings]
+    row_keys, column_keys = _split_keys(placed, settings)
+    conditions = {run.run_id: _condition(settings[run.run_id], column_keys) for run in placed}
+    cells: dict[Place, Cell] = {}
+    known: list[Condition] = []
+    # A run whose condition has gaps stands in every column that agrees in all else, so these must be known before.
+    for run in sorted(placed, key=lambda run: (None in dict(conditions[run.run_id]).values(), run.method in bounds)):
+        values = settings[run.run_id].values
+        row = (run.method, *(show(key, values[key]) for key in row_keys.get(run.method, ()) if key in values))
+        for place in _places(conditions[run.run_id], known):
+            cell = cells.setdefault((row, place), Cell(row, place, run.method in bounds))
+            _add(cell, run, run.method in bounds or bool(settings[run.run_id].unused))
+    unplaced = _place_unknown(runs, cells)
     mixtures = [text for cell in cells.values() for text in _mixtures(cell)]
-    order = {name: position for position, name in enumerate(loaded.methods)}
+    order = {name: position for position, name in enumerate(runs.methods)}
     rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in bounds, order.get(row[0], len(order)), row))
-    conditions = _in_order(list(dict.fromkeys(condition for _, condition in cells if condition is not None)))
-    return Pooled(cells, tuple(rows), conditions, tuple(unplaced), tuple(mixtures))
+    found = _in_order(list(dict.fromkeys(condition for _, condition in cells if condition is not None)))
+    return Pooled(cells, tuple(rows), found, tuple(unplaced), tuple(mixtures))
 
 
-def _column_value(key: str, flat: Mapping[str, str]) -> str | None:
-    """A value; None where a run may lack it (see MAY_LACK); unset in a record of sources that had no such setting."""
-    if key in flat:
-        return value_text(key, flat[key])
-    return None if key.startswith(MAY_LACK) else "unset"
+def _settings(runs: Runs, bounds: set[str]) -> dict[str, _Settings]:
+    """Run id -> settings, of every run that left a configuration; groups that the method does not use are left out."""
+    used = {run.method: run.record.used_groups for run in runs.done if run.record.used_groups is not None}
+    found = {}
+    for run in runs.runs:
+        if run.config is None:
+            continue
+        groups = [group for group in GROUPS if run.method in used and group not in used[run.method]]
+        unused = tuple(f"{group}." for group in groups)
+        values = {key: text for key, text in flatten(run.config).items() if not key.startswith(unused)}
+        if run.method in bounds:  # a bound keeps to no budget: what was asked for the others does not part its runs
+            values = {key: text for key, text in values.items() if not key.startswith("memory.")}
+        if isinstance(run, DoneRun):
+            values["clip_table"] = json.dumps(run.record.clip_table_hash[:12])
+        found[run.run_id] = _Settings(values, unused)
+    return found
 
 
-def _places(condition: tuple, known: list[tuple]) -> list[tuple]:
-    """The columns of a run: its own, or, where a bound has no budget, every column that agrees in all else."""
-    if all(text is not None for _, text in condition):
-        if condition not in known:
-            known.append(condition)
-        return [condition]
+def _condition(settings: _Settings, keys: Sequence[str]) -> tuple[tuple[str, str | None], ...]:
+    """The value of each key as text: `unset` if an older version of the code had no such setting, None for a gap."""
+    texts: list[tuple[str, str | None]] = []
+    for key in keys:
+        if key in settings.values:
+            texts.append((key, value_text(key, settings.values[key])))
+        else:
+            texts.append((key, None if settings.may_lack(key) else "unset"))
+    return tuple(texts)
+
+
+def _places(condition: tuple[tuple[str, str | None], ...], known: list[Condition]) -> list[Condition]:
+    """The columns of a run: its own, or, where its condition has gaps, every column that agrees in all else."""
+    filled = tuple((key, "none" if text is None else text) for key, text in condition)
+    if filled == condition:
+        if filled not in known:
+            known.append(filled)
+        return [filled]
     agreeing = [
         other for other in known
         if all(text in (None, value) for (_, text), (_, value) in zip(condition, other, strict=True))
     ]  # fmt: skip
-    return agreeing or [tuple((key, "none" if text is None else text) for key, text in condition)]
+    return agreeing or [filled]
 
 
-def _add(cell: Cell, run: Run) -> None:
-    """A bound asked for at several budgets is the same run several times: it counts once a seed."""
-    twins = [r for r in cell.done if (r.order_seed, r.seed) == (run.order_seed, run.seed)] if cell.bound else []
-    if not twins:
-        (cell.done if run.state == "done" else cell.absent).append(run)
-        if cell.bound and run.state == "done":
-            cell.absent = [r for r in cell.absent if (r.order_seed, r.seed) != (run.order_seed, run.seed)]
+def _add(cell: Cell, run: LoadedRun, once_a_seed: bool) -> None:
+    """Add a run to a cell.
+
+    `once_a_seed`: what a bound or a method that does not use a setting was asked for at several values is the same
+    run several times, so it counts once.
+    """
+    seeds = (run.order_seed, run.seed)
+    if once_a_seed and any((other.order_seed, other.seed) == seeds for other in cell.done):
+        return
+    if not isinstance(run, DoneRun):
+        cell.absent.append(run)
+        return
+    cell.done.append(run)
+    if once_a_seed:
+        cell.absent = [other for other in cell.absent if (other.order_seed, other.seed) != seeds]
 
 
-def _flat(run: Run, bound: bool) -> dict[str, str]:
-    flat = flatten(run.config)
-    if bound:  # a bound keeps to no budget: what was asked for the others does not tell its runs apart
-        flat = {key: text for key, text in flat.items() if not key.startswith("memory.")}
-    if run.record is not None:
-        flat["clip_table"] = json.dumps(run.record["clip_table_hash"][:12])
-    return flat
-
-
-def _split_keys(runs: Sequence[Run], flats: Mapping[str, dict[str, str]]) -> tuple[dict[str, list[str]], list[str]]:
+def _split_keys(runs: Sequence[LoadedRun], settings: Mapping[str, _Settings]) -> tuple[dict[str, list[str]], list[str]]:
     """Keys that differ: by method those that become part of a row's name, and those that become columns."""
-    keys = {key for flat in flats.values() for key in flat}
-    by_method: dict[str, list[dict[str, str]]] = {}
+    every = [settings[run.run_id] for run in runs]
+    keys = {key for each in every for key in each.values}
+    by_method: dict[str, list[_Settings]] = {}
     for run in runs:
-        by_method.setdefault(run.method, []).append(flats[run.run_id])
+        by_method.setdefault(run.method, []).append(settings[run.run_id])
 
-    def differs(group: Sequence[dict[str, str]], key: str) -> bool:
-        return len({flat[key] for flat in group if key in flat}) > 1 or (
-            not key.startswith(MAY_LACK)
-            and any(key in flat for flat in group)
-            and not all(key in flat for flat in group)
-        )
-
-    # The file of a method of the user is part of that method: a changed file makes another row, not another block.
+    # A changed plug-in file makes another row of its method, not another block: the file is part of the method.
     shared = [key for key in keys if not key.startswith("method.") and key != "plugins"]
-    columns = [key for key in shared if any(differs(group, key) for group in by_method.values())]
-    columns = _needed(sorted(columns, key=_rank), list(flats.values()))
+    columns = [key for key in shared if any(_differs(group, key) for group in by_method.values())]
+    columns = _needed(sorted(columns, key=_rank), every)
     rows: dict[str, list[str]] = {}
     for method, group in by_method.items():
-        own = [key for key in keys if key.startswith(("method.settings.", "plugins")) and differs(group, key)]
+        own = [key for key in keys if key.startswith(("method.settings.", "plugins")) and _differs(group, key)]
         # A shared key that only tells methods apart belongs to their names: it has no columns of its own. A method
         # with the commonest value needs no mention of it.
-        apart = [key for key in shared if key not in columns and differs(list(flats.values()), key)]
-        apart = [key for key in apart if key != "clip_table" and not any(differs(g, key) for g in by_method.values())]
-        apart = [key for key in apart if group[0].get(key) not in (None, _commonest(key, by_method))]
+        apart = [key for key in shared if key not in columns and _differs(every, key)]
+        apart = [key for key in apart if key != "clip_table" and not any(_differs(g, key) for g in by_method.values())]
+        apart = [key for key in apart if group[0].values.get(key) not in (None, _commonest(key, by_method))]
         rows[method] = _needed(sorted(own), group) + sorted(apart)
     return rows, columns
 
 
-def _commonest(key: str, by_method: Mapping[str, Sequence[Mapping[str, str]]]) -> str | None:
+def _differs(group: Sequence[_Settings], key: str) -> bool:
+    """Whether runs differ in a key: they have several values, or some lack it that should have it."""
+    values = {each.values[key] for each in group if key in each.values}
+    return len(values) > 1 or (bool(values) and any(each.lacks(key) for each in group))
+
+
+def _commonest(key: str, by_method: Mapping[str, Sequence[_Settings]]) -> str | None:
     """The value that most methods have; None where no value leads, so that every method says its own."""
-    counted = Counter(group[0].get(key) for group in by_method.values()).most_common(2)
+    able = [group[0] for group in by_method.values() if key in group[0].values or group[0].lacks(key)]
+    counted = Counter(each.values.get(key) for each in able).most_common(2)
     return counted[0][0] if len(counted) == 1 or counted[0][1] > counted[1][1] else None
 
 
-def _needed(keys: Sequence[str], flats: Sequence[Mapping[str, str]]) -> list[str]:
-    """The keys without those that split no group further: of keys that differ together the first stays."""
+def _needed(keys: Sequence[str], every: Sequence[_Settings]) -> list[str]:
+    """The keys without those that split no group further: of keys that vary together the first stays."""
     kept: list[str] = []
     for key in keys:
-        groups: dict[tuple, set[str | None]] = {}
-        for flat in flats:
-            if key in flat or not key.startswith(MAY_LACK):
-                groups.setdefault(tuple(flat.get(name) for name in kept), set()).add(flat.get(key))
+        groups: dict[tuple[str | None, ...], set[str | None]] = {}
+        for each in every:
+            if key in each.values or each.lacks(key):
+                group = tuple(each.values.get(name) for name in kept)
+                groups.setdefault(group, set()).add(each.values.get(key))
         if any(len(values) > 1 for values in groups.values()):
             kept.append(key)
     return kept
@@ -229,28 +282,31 @@ def _rank(key: str) -> tuple[int, str]:
     return (SHOWN_FIRST.index(key) if key in SHOWN_FIRST else len(SHOWN_FIRST) + (key == "clip_table"), key)
 
 
-def _in_order(conditions: Sequence[tuple]) -> tuple[tuple, ...]:
+def _in_order(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
     """Conditions as a reader expects them: numbers and bytes by size, words in the order of asking."""
-    units = {"": 1.0, "B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}
     asked: dict[str, int] = {}
     for condition in conditions:
         for _, text in condition:
             asked.setdefault(text, len(asked))
 
     def place(text: str) -> tuple[int, float]:
-        number, _, unit = text.partition(" ")
         try:
-            return (0, float(number) * units[unit])
-        except (ValueError, KeyError):
-            return (1, asked[text])
+            return (0, float(text))
+        except ValueError:
+            pass
+        try:
+            size = parse_bytes(text)
+        except ValueError:
+            size = None
+        return (1, asked[text]) if size is None else (0, size)
 
     return tuple(sorted(conditions, key=lambda condition: [place(text) for _, text in condition]))
 
 
-def _place_unknown(loaded: Loaded, cells: dict[tuple, Cell]) -> list[Run]:
+def _place_unknown(runs: Runs, cells: dict[Place, Cell]) -> list[LoadedRun]:
     """Runs that left nothing but their id: to the one cell of their method, to a row of their own, or to no cell."""
-    unplaced = []
-    for run in (run for run in loaded.runs if run.config is None):
+    unplaced: list[LoadedRun] = []
+    for run in (run for run in runs.runs if run.config is None):
         homes = [cell for cell in cells.values() if cell.row[0] == run.method and cell.condition is not None]
         if len(homes) == 1:
             homes[0].absent.append(run)
@@ -265,7 +321,7 @@ def _place_unknown(loaded: Loaded, cells: dict[tuple, Cell]) -> list[Run]:
 def _mixtures(cell: Cell) -> list[str]:
     texts = []
     for key, word in CIRCUMSTANCE.items():
-        values = sorted({run.record[key] for run in cell.done})
+        values = sorted({str(getattr(run.record, key)) for run in cell.done})
         if len(values) > 1:
             named = ", ".join(value[:12] for value in values)
             texts.append(f"{cell.name}: {len(cell.done)} runs of different {word} in one cell ({named})")
@@ -285,18 +341,9 @@ def value_text(key: str, text: str) -> str:
 
 
 def show(key: str, text: str) -> str:
+    """A setting as it stands in a row's name, such as codec=jpeg."""
     name = "plugin" if key == "plugins" else key.removeprefix("method.settings.")
     return f"{name}={value_text(key, text)}"
-
-
-def bytes_text(size: float) -> str:
-    """Bytes in decimal units with three digits, such as 700 kB (budgets are given so)."""
-    if math.isnan(size):
-        return "–"
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor * 0.9995:
-            return f"{size / factor:.3g} {unit}" if size < factor * 999.5 else f"{size / factor:.0f} {unit}"
-    return f"{size:.0f} B"
 
 
 def summarise(values: Sequence[tuple[int, int, float]]) -> Summary:
@@ -320,7 +367,7 @@ def summarise(values: Sequence[tuple[int, int, float]]) -> Summary:
 
 
 def t_half_width(points: Sequence[float]) -> float:
-    """Half width of the 95 % t-interval of the mean: t(0.975, n-1) * s / sqrt(n); NaN for one value."""
+    """Half width of the 95 % interval of the mean, t(0.975, n-1) * s / sqrt(n) (Student 1908); NaN for one value."""
     from scipy.special import stdtrit  # scipy.stats takes a second to import
 
     n = len(points)

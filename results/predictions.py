@@ -7,18 +7,18 @@ from pathlib import Path
 
 import numpy as np
 
-from results.load import Run
+from results.runs import DoneRun
 
 ARRAYS = ("sample_id", "target", "task", "prediction", "prediction_within_task", "class_names")
 
 
-def load_predictions(run: Run) -> dict[str, np.ndarray]:
+def load_predictions(run: DoneRun) -> dict[str, np.ndarray]:
     """The arrays of predictions.npz: target, task [N], prediction, prediction_within_task [T, N], names.
 
     Raises ValueError with one line where the file does not fit the record, OSError where there is none.
     """
     path = run.folder / "predictions.npz"
-    return dict(_load(path, path.stat().st_mtime_ns, len(run.record["accuracy"])))
+    return dict(_load(path, path.stat().st_mtime_ns, len(run.record.accuracy)))
 
 
 @lru_cache(maxsize=64)
@@ -44,14 +44,14 @@ def _load(path: Path, changed: int, n_experiences: int) -> tuple[tuple[str, np.n
     return tuple(arrays.items())
 
 
-def prediction_metrics(run: Run) -> dict[str, float]:
+def prediction_metrics(run: DoneRun) -> dict[str, float]:
     """Task identification and within-task accuracy after the last task, means over tasks.
 
     NaN without predictions, and where tasks are domains, which classes do not tell apart.
 
     Their product is roughly the accuracy: they say whether classes are confused within a task or between tasks.
     """
-    if "domains" in run.record:
+    if run.record.domains:
         return {"task_identification": math.nan, "within_task_accuracy": math.nan}
     try:
         arrays = load_predictions(run)
@@ -71,16 +71,16 @@ def prediction_metrics(run: Run) -> dict[str, float]:
             "within_task_accuracy": math.fsum(right) / len(right)}  # fmt: skip
 
 
-def tasks_of_classes(run: Run, class_names: np.ndarray) -> np.ndarray:
+def tasks_of_classes(run: DoneRun, class_names: np.ndarray) -> np.ndarray:
     """Task of each class id. Shape [C]; raises ValueError for a class that the record's class order lacks."""
-    task_of = {name: task for task, names in enumerate(run.record["class_order"]) for name in names}
+    task_of = {name: task for task, names in enumerate(run.record.class_order) for name in names}
     unknown = [str(name) for name in class_names if str(name) not in task_of]
     if unknown:
         raise ValueError(f"{run.folder / 'predictions.npz'}: class {unknown[0]!r} is not in the record's class order")
     return np.array([task_of[str(name)] for name in class_names])
 
 
-def confusion(run: Run) -> tuple[np.ndarray, list[str]]:
+def confusion(run: DoneRun) -> tuple[np.ndarray, list[str]]:
     """Counts [C, C] after the last task (row: target, column: prediction) and names, both in the order of learning."""
     arrays = load_predictions(run)
     names = [str(name) for name in arrays["class_names"]]

@@ -1,21 +1,56 @@
-"""A table in five formats: rich terminal text, Markdown, LaTeX with booktabs, CSV and JSON."""
+"""A table and its formats: rich terminal text, Markdown, LaTeX with booktabs, CSV, JSON, HTML and a data frame."""
 
 import csv
 import io
 import json
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from html import escape
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from results.table import Heading, Row, Section
 
 if TYPE_CHECKING:
+    import pandas as pd
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    from results.tables import Heading, Row, Section, Table
+
+@dataclass
+class Table:
+    """A table ready to be printed in any format; a notebook shows it as HTML, `print` as text."""
+
+    sections: list[Section]
+    caption: list[str]  # sentences
+    notes: list[str]  # what is missing, failed or not to be believed, a line each
+    title: str = ""
+
+    @property
+    def measured(self) -> bool:
+        """Whether any cell holds a value."""
+        entries = [entry for section in self.sections for row in section.rows for entry in row.entries]
+        return any(entry.summary is not None or entry.text not in ("missing", "not run") for entry in entries)
+
+    def __str__(self) -> str:
+        from rich.console import Console
+
+        text = io.StringIO()
+        to_terminal(self, Console(file=text, highlight=False))
+        return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    def _repr_html_(self) -> str:
+        return to_html(self)
+
+    def frame(self) -> "pd.DataFrame":
+        """A row a cell, with the columns of the CSV format; means are shares, bytes or seconds, without rounding."""
+        import pandas as pd
+
+        return pd.DataFrame(every_cell(self))
 
 
-def to_terminal(table: "Table", console: "Console | None" = None) -> None:
+def to_terminal(table: Table, console: "Console | None" = None) -> None:
     """Print to the terminal; split into accuracies and costs where one line is too narrow."""
     from rich.console import Console
     from rich.text import Text
@@ -35,12 +70,12 @@ def to_terminal(table: "Table", console: "Console | None" = None) -> None:
             console.print(Text(line, style=style), soft_wrap=not console.is_terminal)
 
 
-def not_run(section: "Section") -> str:
+def not_run(section: Section) -> str:
     """The line below a block on the rows of other blocks that nobody asked for here."""
     return f"not run here: {', '.join(section.not_run)}"
 
 
-def _fitting(section: "Section", width: int) -> list[list[int]]:
+def _fitting(section: Section, width: int) -> list[list[int]]:
     """Column positions, split into as few blocks as fit beside the row names; costs begin a block of their own."""
     start = max([len(row.name) for row in section.rows] + [6]) + max([len(row.n) for row in section.rows] + [1]) + 6
     needed = [
@@ -61,12 +96,12 @@ def _fitting(section: "Section", width: int) -> list[list[int]]:
     return blocks
 
 
-def _words(heading: "Heading") -> list[str]:
+def _words(heading: Heading) -> list[str]:
     """The lines of a heading: one condition or word each, so that it is as narrow as its column."""
     return [*filter(None, heading.group.split(", ")), *heading.text.replace(",", "").split()]
 
 
-def _rich_table(section: "Section", columns: list[int]) -> "RichTable":
+def _rich_table(section: Section, columns: list[int]) -> "RichTable":
     from rich.box import Box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -89,7 +124,7 @@ def _rich_table(section: "Section", columns: list[int]) -> "RichTable":
     return drawn
 
 
-def to_markdown(table: "Table") -> str:
+def to_markdown(table: Table) -> str:
     """GitHub's Markdown: title and caption above, a line of dots before the bounds."""
     lines = [f"**{_markdown(table.title)}**", ""] if table.title else []
     lines += [" ".join(_markdown(text) for text in table.caption), ""]
@@ -133,7 +168,7 @@ def _stacked(lines: Sequence[str], side: str) -> str:
     return rf"\shortstack[{side}]{{{text}}}" if len(lines) > 1 else text
 
 
-def to_latex(table: "Table") -> str:
+def to_latex(table: Table) -> str:
     """A table environment for booktabs, compiled with `\\usepackage{booktabs}` and `\\usepackage[T1]{fontenc}`."""
     parts = []
     for section in table.sections:
@@ -163,20 +198,22 @@ def to_latex(table: "Table") -> str:
     return "% needs \\usepackage{booktabs} and \\usepackage[T1]{fontenc}\n" + "\n\n".join(parts) + "\n"
 
 
-def to_csv(table: "Table") -> str:
+def to_csv(table: Table) -> str:
     """A line a cell: condition, method, bound, heading, n, asked, mean, half_width, text; shares from 0 to 1."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["condition", "method", "bound", "quantity", "runs", "n", "mean", "half_width", "text"])
-    for section in table.sections:
-        for row in section.rows:
-            for cell in _cells(section, row):
-                # A name that a spreadsheet would take for a formula is kept as text.
-                writer.writerow([_cell_text(value) for value in cell.values()])
+    for cell in every_cell(table):  # a name that a spreadsheet would take for a formula is kept as text
+        writer.writerow([_cell_text(value) for value in cell.values()])
     return out.getvalue()
 
 
-def _cells(section: "Section", row: "Row") -> list[dict]:
+def every_cell(table: Table) -> list[dict[str, Any]]:
+    """Every cell as plain values; null where there is no mean or no interval."""
+    return [cell for section in table.sections for row in section.rows for cell in _cells(section, row)]
+
+
+def _cells(section: Section, row: Row) -> list[dict[str, Any]]:
     return [
         {
             "condition": heading.group or section.title,
@@ -201,15 +238,32 @@ def _cell_text(value: object) -> object:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@") else value
 
 
-def to_json(table: "Table") -> str:
+def to_json(table: Table) -> str:
     """Cells as in the CSV, with title, caption and notes."""
-    cells = [cell for section in table.sections for row in section.rows for cell in _cells(section, row)]
-    return (
-        json.dumps({"title": table.title, "caption": table.caption, "notes": table.notes, "cells": cells}, indent=1)
-        + "\n"
+    content = {"title": table.title, "caption": table.caption, "notes": table.notes, "cells": every_cell(table)}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def to_html(table: Table) -> str:
+    """HTML for a notebook, every text escaped; the best of a column is bold, bounds stand below a rule."""
+    parts = [f"<p><b>{escape(table.title)}</b></p>"] if table.title else []
+    for section in table.sections:
+        heads = [*section.first, *(f"{h.group} {h.text}".strip() for h in section.headings)]
+        parts += [f"<p>{escape(section.title)}</p>"] if section.title else []
+        parts.append(f"<table><thead><tr>{''.join(f'<th>{escape(text)}</th>' for text in heads)}</tr></thead>")
+        for bound, rows in groupby(section.rows, key=lambda row: row.bound):
+            parts.append('<tbody style="border-top: 1.5px solid">' if bound else "<tbody>")
+            for row in rows:
+                texts = [f"<b>{escape(e.text)}</b>" if e.best else escape(e.text) for e in row.entries]
+                cells = "".join(f"<td>{text}</td>" for text in (escape(row.name), escape(row.n), *texts))
+                parts.append(f"<tr>{cells}</tr>")
+            parts.append("</tbody>")
+        parts.append(f"</table>{escape(not_run(section)) if section.not_run else ''}")
+    return "\n".join(
+        [*parts, *(f"<p><small>{escape(text)}</small></p>" for text in (" ".join(table.caption), *table.notes))]
     )
 
 
-FORMATS: dict[str, Callable[["Table"], str]] = {
+FORMATS: dict[str, Callable[[Table], str]] = {
     "markdown": to_markdown, "latex": to_latex, "csv": to_csv, "json": to_json,
 }  # fmt: skip

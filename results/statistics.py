@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from results.arguments import nearest
-from results.columns import Column
-from results.pooling import Cell, Pooled, t_half_width
+from harness.common.words import unknown
+from results.pooling import Cell, Condition, Pooled, t_half_width
+from results.registries import Column
 
 LEVEL = 0.05
 MOST_PAIRS = 40  # 2^20 sums a half: the exact test stays a matter of seconds
@@ -20,7 +20,7 @@ class Comparison:
 
     row: str
     reference: str
-    condition: tuple[tuple[str, str], ...]
+    condition: Condition
     differences: tuple[float, ...]
     unpaired: int  # runs of either side without a partner
     p: float  # exact two-sided sign-flip test
@@ -29,14 +29,17 @@ class Comparison:
 
     @property
     def n(self) -> int:
+        """How many pairs there are."""
         return len(self.differences)
 
     @property
     def mean(self) -> float:
+        """Mean difference, in the unit of the column."""
         return math.fsum(self.differences) / self.n if self.n else math.nan
 
     @property
     def half_width(self) -> float:
+        """Half width of the 95 % t-interval of the mean difference."""
         return t_half_width(self.differences)
 
     @property
@@ -51,6 +54,7 @@ class Comparison:
 
     @property
     def marked(self) -> bool:
+        """Whether a difference was shown."""
         return self.can_show and self.adjusted < LEVEL
 
 
@@ -110,7 +114,7 @@ def pair(cell: Cell, reference: Cell, column: Column) -> tuple[list[float], int]
     by_order: dict[int, list[float]] = {}
     both = sorted(set(ours) & set(theirs))
     for key in both:
-        if ours[key].record["class_order"] != theirs[key].record["class_order"]:
+        if ours[key].record.class_order != theirs[key].record.class_order:
             raise ValueError(
                 f"{ours[key].run_id} and {theirs[key].run_id} share order seed {key[0]}, but not the class order"
             )
@@ -142,15 +146,15 @@ def compare(pooled: Pooled, reference: str, column: Column, bounds: bool = False
     return comparisons
 
 
-def find_row(reference: str, rows: Sequence[tuple[str, ...]]) -> str:
+def resolve_row(reference: str, rows: Sequence[tuple[str, ...]]) -> str:
     """Name of the one row that `reference` (a row, or a method of one row) stands for; ValueError otherwise."""
     names = {" ".join(row): row for row in rows}
     matches = [name for name, row in names.items() if reference in (name, row[0])]
     if len(matches) == 1:
         return matches[0]
-    several = f" stands for several rows, name one of them: {', '.join(matches)}"
-    unknown = f" is not a row; give reference=NAME, one of: {', '.join(names)}{nearest(reference, list(names))}"
-    raise ValueError(f"reference={reference}{several if matches else unknown}")
+    if matches:
+        raise ValueError(f"reference={reference} stands for several rows, name one of them: {', '.join(matches)}")
+    raise ValueError(unknown("row", reference, names, "; give reference=NAME"))
 
 
 def all_in_words(comparisons: Sequence[Comparison], column: Column) -> list[str]:

@@ -2,10 +2,11 @@
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 # Okabe and Ito's colours and one more; bounds are black and grey.
-COLOURS = {
+COLORS = {
     "cram": "#0072B2",
     "no_refresh": "#D55E00",
     "no_snapshot": "#CC79A7",
@@ -28,24 +29,23 @@ DASHES = ("-", "--", ":", "-.")
 FILLS = ("full", "none", "left", "top")
 
 
-def use() -> None:
-    """Set the style of all figures made afterwards; files are the same for the same data."""
+def applied() -> AbstractContextManager[None]:
+    """While this lasts, figures are drawn and saved in this style; nothing of it stays in matplotlib afterwards."""
     import matplotlib
-
-    matplotlib.use("Agg")
     import seaborn
 
-    seaborn.set_theme(context="paper", style="whitegrid", rc={
+    look = {**seaborn.axes_style("whitegrid"), **seaborn.plotting_context("paper"), "font.family": ["sans-serif"]}
+    return matplotlib.rc_context({**look,
         "figure.dpi": 110, "savefig.dpi": 150, "savefig.bbox": "tight", "axes.titlesize": "medium",
         "svg.fonttype": "path", "svg.hashsalt": "results", "legend.frameon": False,
         "figure.constrained_layout.use": True,
     })  # fmt: skip
 
 
-def colour(method: str) -> str:
+def color(method: str) -> str:
     """The method's colour, whatever else is in the plot; a method of one's own gets one by its name."""
-    if method in COLOURS:
-        return COLOURS[method]
+    if method in COLORS:
+        return COLORS[method]
     return OTHERS[hashlib.sha256(method.encode()).digest()[0] % len(OTHERS)]
 
 
@@ -54,14 +54,14 @@ def look(row: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any
 
     Unknown methods that share a colour count as variants of one another.
     """
-    alike = [other for other in rows if colour(other[0]) == colour(row[0])]
+    alike = [other for other in rows if color(other[0]) == color(row[0])]
     place = alike.index(row)
     return {
-        "color": colour(row[0]),
+        "color": color(row[0]),
         "linestyle": DASHES[place % len(DASHES)],
         "marker": MARKERS.get(row[0], ">"),
         "fillstyle": FILLS[place % len(FILLS)],
         "markersize": 5,
-        "markeredgecolor": colour(row[0]),
+        "markeredgecolor": color(row[0]),
         "markeredgewidth": 0.8,
     }

@@ -2,14 +2,11 @@
 
 import hashlib
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-
-from results.arguments import command
 
 HASH = "ab" * 32
 
@@ -134,10 +131,6 @@ def run(module, capsys: pytest.CaptureFixture, *words: object) -> str:
 
 
 def attempt(module, capsys: pytest.CaptureFixture, *words: object) -> tuple[int, str, str]:
-    old, sys.argv = sys.argv, [module.__name__, *map(str, words)]
-    try:
-        code = command(module.__name__, "about", module.OPTIONS, module.run)
-    finally:
-        sys.argv = old
+    code = module.main([str(word) for word in words])
     captured = capsys.readouterr()
     return code, captured.out, captured.err

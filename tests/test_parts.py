@@ -49,6 +49,8 @@ def test_a_part_is_read_from_the_frames_of_the_whole(tmp_path):
         ({"classes": ["left digit 0", "lft digit 1"]}, "label action has no class 'lft digit 1'; did you mean 'left"),
         ({"classes": 50}, "label action has 40 classes"),
         ({"classes": 0}, "classes=0 is not allowed"),
+        ({"classes": 2.5}, "give a number of classes, or names"),
+        ({"classes": {"a": 1}}, "give a number of classes, or names"),
         ({"classes": []}, "give a number of classes, or names"),
         ({"limit": -1}, "limit=-1 is not allowed: it must be 0 or more"),
         ({"limit": True}, "limit must be a whole number"),

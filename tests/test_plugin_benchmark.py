@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import benchmarks
-from benchmarks import protocols
+from benchmarks import prepare, protocols
 from benchmarks.memory import MemoryReader
 from harness import list as listing
 from harness.common import plugins
@@ -96,6 +96,13 @@ def test_it_runs_and_stands_in_the_table(bars, out, tmp_path, capsys):
 def test_it_is_listed(bars, words, said, capsys):
     assert listing.main([*words, f"plugins=[{bars}]"]) == 0
     assert said in capsys.readouterr().out
+
+
+def test_there_is_nothing_to_prepare(bars, tmp_path, capsys):
+    assert prepare.main(["protocol=bars-2", f"plugins={bars}", f"paths.cache={tmp_path}"]) == 0
+    assert "bars: 36 clips are ready" in capsys.readouterr().out
+    assert prepare.main(["benchmark=bars", f"plugins={bars}", "share=0/2"]) == 2
+    assert "benchmark bars is built in one piece" in capsys.readouterr().err
 
 
 def test_it_is_a_benchmark_like_any_other(bars, tmp_path):

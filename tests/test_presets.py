@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from harness.common.words import value_of
 from harness.config import presets
 from harness.config.compose import request
 from harness.run import main
 from methods import METHODS
 from results import report
-from results.arguments import value_of
 from results.load import load
 from tests.synthetic import run
 from tests.test_real_streams import shared
@@ -47,6 +47,7 @@ def test_a_preset_is_sound(name: str) -> None:
     for key, value in preset.report.items():  # as results.report reads it; ValueError for a word it does not know
         text = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         assert value_of(key, text, report.OPTIONS[key])
+    report.check_names(preset.report)
     assert len(preset.report.get("compared", [])) <= 6
     shown = {method for words, _ in preset.blocks for method in words["methods"]}
     assert shown <= {*METHODS, "all"}

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from results import tables
+from results import METRICS, tables
 from results.load import load
-from results.metrics import METRICS
-from results.schema import comparable, validate
+from results.schema import SCHEMA_FILE, comparable, schema_text, validate
 from tests.synthetic import record, replicates, run, sweep, write
 
 
@@ -51,19 +50,44 @@ def test_validation_names_the_bad_field(path: str) -> None:
         validate(made)
 
 
-def test_frames_are_tidy(out: Path) -> None:
-    sweep(out, write(out, replicates("cram", [0.8, 0.7])), ["cram"])
+def test_the_schema_file_is_the_one_that_the_class_gives() -> None:
+    assert SCHEMA_FILE.read_text(encoding="utf-8") == schema_text(), "run: python -m results.schema"
+
+
+def test_new_fields_are_optional_and_checked() -> None:
+    made = record(reported={"beta": [0.1, None, 0.3, 0.4, 0.5]}, used_groups=["classifier"], skipped_clips=3)
+    made["work"]["kinds"] = {"compressor": "compressor"}
+    made["memory"]["per_experience"][0]["task_local"] = {"teacher": 8}
+    assert validate(made).n_skipped == 3
+    for field, bad in (("reported", {"beta": [0.1]}), ("used_groups", ["magic"]), ("skipped_clips", -1)):
+        with pytest.raises(ValueError, match=f"^{field}"):
+            validate(made | {field: bad})
+
+
+def test_steps_and_seconds_go_by_the_kind_of_a_phase() -> None:
+    made = record()
+    made["work"]["steps"]["second stage"] = 7
+    made["seconds"]["by_phase"]["second stage"] = 0.5
+    assert validate(made).steps_of("refresh") == 50
+    made["work"]["kinds"] = {"second stage": "refresh"}
+    assert validate(made).steps_of("refresh") == 57
+    assert validate(made).seconds_of("refresh") == 3.0
+    assert validate(made).seconds_of("rehearsal") is None
+
+
+def test_a_frame_has_a_row_a_run_and_every_column(out: Path) -> None:
+    ids = write(out, replicates("cram", [0.8, 0.7], reported={"beta": [None, 1, 2, 3, 4.5]}))
+    sweep(out, [*ids, "moving-digits-5-v1-cram-s1-o1-0123456789"], ["cram"])
     loaded = load(out)
-    runs = loaded.run_frame()
-    assert list(runs["state"]) == ["done", "done"]
-    assert runs["final_accuracy"].tolist() == pytest.approx([(0.8 * 4 + 0.95) / 5, (0.7 * 4 + 0.95) / 5])
+    runs = loaded.frame()
+    assert list(runs["state"]) == ["done", "done", "missing"]
+    assert runs["final_accuracy"].tolist()[:2] == pytest.approx([(0.8 * 4 + 0.95) / 5, (0.7 * 4 + 0.95) / 5])
     assert set(METRICS) <= set(runs.columns)
-    assert len(loaded.cell_frame()) == 2 * 15
-    assert len(loaded.class_frame()) == 2 * 15 * 2
-    phases = loaded.phase_frame().set_index(["run_id", "phase"])
-    assert phases.loc[(runs["run_id"][0], "refresh"), "seconds"] == 2.5
-    assert loaded.holder_frame().groupby("holder")["bytes"].max().to_dict() == {"buffer": 500_000, "snapshot": 150_000}
-    assert loaded.drift_frame().query("measure == 'psnr'")["experience"].tolist() == [1, 2, 3, 4] * 2
+    assert runs["reported.beta"].tolist()[:2] == [4.5, 4.5]
+    table = loaded.table(columns=["reported.beta", "forgetting"])
+    assert "beta" in str(table)
+    assert "<td>cram</td>" in table._repr_html_()
+    assert table.frame().query("quantity == 'beta'")["mean"].tolist() == [4.5]
 
 
 def test_hostile_and_partial_records_are_named_and_not_counted(out: Path, capsys: pytest.CaptureFixture) -> None:
@@ -107,14 +131,3 @@ def test_html_and_control_characters_in_names_stay_text(out: Path, capsys: pytes
     assert evil in run(tables, capsys, out)
     assert "<img" not in run(tables, capsys, out, "format=markdown").replace("\\<", "")
     assert r"\textless{}img src=x\textgreater{}\textbar{}[bold red]\&\_\%" in run(tables, capsys, out, "format=latex")
-
-
-def test_validation_is_cached_by_content_not_by_folder(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    ids = write(out, replicates("cram", [0.8, 0.8]))
-    assert len(load(out).done) == 2
-    monkeypatch.setattr("results.load.validate", lambda record: pytest.fail("validated again"))
-    assert len(load(out).done) == 2
-    monkeypatch.undo()
-    path = out / ids[0] / "record.json"
-    path.write_text(path.read_text().replace('"seed": 100', '"seed": "x"', 1))
-    assert [run.state for run in load(out).runs] == ["bad", "done"]

@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from results import plots, report
+from results import PLOTS, plots, report
 from results.load import load
 from results.pooling import select
 from tests.synthetic import attempt, replicates, run, sweep, write
@@ -67,7 +67,8 @@ def rich_out(out: Path) -> Path:
     ids = []
     for n_codebooks in (1, 2):
         config = {"compressor": {"patch": [4, 4, 4], "n_codebooks": n_codebooks, "entries": 256}}
-        ids += write(out, replicates("cram", [0.8, 0.7 + n_codebooks / 20], config=config))
+        beta = {"beta": [0.1, 0.2, None, 0.4, 0.5]}
+        ids += write(out, replicates("cram", [0.8, 0.7 + n_codebooks / 20], config=config, reported=beta))
         ids += write(out, replicates("no_refresh", [0.5, 0.4], config=config))
     lines = [json.dumps({"experience": e, "phase": "classifier", "step": s, "steps": 10, "loss": 1 / s})
              for e in range(5) for s in (1, 5, 10)]  # fmt: skip
@@ -85,7 +86,7 @@ def test_every_plot_is_drawn_with_its_data(rich_out: Path, capsys: pytest.Captur
     run(plots, capsys, rich_out, "format=png,pdf", "plots=cost")
     assert "not drawn" not in text
     folder = rich_out / "plots"
-    for name in plots.PLOTS:
+    for name in PLOTS:
         assert ElementTree.parse(folder / f"{name}.svg").getroot().tag.endswith("svg")
         data = pd.read_csv(folder / f"{name}.csv")
         assert len(data), name
@@ -126,7 +127,7 @@ def test_plots_that_records_do_not_allow_say_why(out: Path, capsys: pytest.Captu
     assert "no run kept its steps.jsonl" in text
     code, _, error = attempt(plots, capsys, out, "plots=drfit")
     assert code == 2
-    assert "did you mean drift?" in error
+    assert "did you mean 'drift'?" in error
 
 
 def test_pareto_front_and_compression_rate_by_hand() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from results import tables
+from results import plots, tables
 from results.load import load
 from results.pooling import summarise
 from tests.synthetic import attempt, predictions, record, replicates, run, sweep, write
@@ -145,7 +145,7 @@ def test_methods_choose_rows_and_what_the_caption_speaks_of(out: Path, capsys: p
     assert "frozen" not in text
     code, _, error = attempt(tables, capsys, out, "methods=frosen")
     assert code == 2
-    assert "did you mean frozen?" in error
+    assert "did you mean 'frozen'?" in error
 
 
 @pytest.mark.parametrize(
@@ -218,7 +218,7 @@ def test_explain_lists_the_runs_and_values_behind_a_cell(out: Path, capsys: pyte
     assert len(next(line for line in whole.splitlines() if ids[2] in line).split()) == 7
     code, _, error = attempt(tables, capsys, out, "explain=crem")
     assert code == 2
-    assert "did you mean cram?" in error
+    assert "did you mean 'cram'?" in error
 
 
 def test_columns_from_predictions(out: Path, capsys: pytest.CaptureFixture) -> None:
@@ -240,11 +240,11 @@ def test_bad_input_is_one_line_and_exit_code_2(out: Path, capsys: pytest.Capture
     for words, expected in (
         ([out], "no runs in"),
         ([], "no out folder given"),
-        ([f"{out}x"], f"is not a folder (did you mean {out}?)"),
-        ([out, "format=latx"], "did you mean latex?"),
-        ([out, "columns=forgeting"], "did you mean forgetting?"),
-        ([out, "mixed=yes"], "give true or false"),
-        ([out, "layot=grid"], "did you mean layout?"),
+        ([f"{out}x"], f"is not a folder; did you mean '{out.name}'?"),
+        ([out, "format=latx"], "did you mean 'latex'?"),
+        ([out, "columns=forgeting"], "did you mean 'forgetting'?"),
+        ([out, "mixed=yes"], "true, false"),
+        ([out, "layot=grid"], "did you mean 'layout'?"),
     ):
         code, _, error = attempt(tables, capsys, *words)
         assert code == 2
@@ -259,7 +259,7 @@ def test_the_command_needs_no_torch(out: Path) -> None:
         "try: runpy.run_module('results.tables', run_name='__main__')\n"
         "except SystemExit as stop: assert stop.code == 0\n"
         "import results.compare, results.load\n"
-        "assert not {'torch', 'harness', 'methods', 'benchmarks'} & set(sys.modules)"
+        "assert not {'torch', 'methods', 'benchmarks'} & set(sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", code, str(out)], capture_output=True, text=True, cwd=Path.cwd())
     assert done.returncode == 0, done.stderr
@@ -296,3 +296,78 @@ def test_a_changed_file_of_a_method_is_a_row_of_its_own(out: Path, capsys: pytes
     assert re.findall(r"^ (er|mine plugin=\w+) +1 ", text, flags=re.MULTILINE) == ["er", "mine plugin=aaaaaa",
                                                                                  "mine plugin=bbbbbb"]  # fmt: skip
     assert "not run here" not in text
+
+
+# ---------------------------------------------------------------- settings that a method does not use
+
+
+def test_a_setting_that_a_method_does_not_use_parts_nothing(out: Path, capsys: pytest.CaptureFixture) -> None:
+    long = {"compressor": {"steps": 150}}
+    er = {"used_groups": ["classifier", "replay"], "config": {}}
+    crams = {"used_groups": ["compressor", "classifier", "replay"]}
+    write(out, replicates("er", [0.5, 0.6], **er) + replicates("cram", [0.8, 0.7], config=long, **crams))
+    cells = cells_of(run(tables, capsys, out, "columns=final_accuracy", "format=csv"))
+    assert {key[:2] for key in cells} == {("", "cram"), ("", "er")}  # one block, and nothing to tell in the names
+    write(out, replicates("cram", [0.9, 0.9], **crams))
+    cells = cells_of(run(tables, capsys, out, "columns=final_accuracy", "layout=grid", "format=csv"))
+    conditions = ("compressor.steps=100", "compressor.steps=150")
+    assert [cells[c, "er", "final accuracy"]["n"] for c in conditions] == ["2", "2"]
+    # Asked for at both values it is the same run twice, and counts once a seed; a run without a record goes along.
+    write(out, replicates("er", [0.5, 0.6], **(er | {"config": long})))
+    write(out, replicates("er", [0.5], first=102, **(er | {"config": long})), "failed", "no memory")
+    cells = cells_of(run(tables, capsys, out, "columns=final_accuracy", "layout=grid", "format=csv"))
+    assert {cells[c, "er", "final accuracy"]["n"] for c in conditions} == {"2"}
+    assert {cells[c, "er", "final accuracy"]["runs"] for c in conditions} == {"2/3"}
+
+
+def test_clips_that_were_skipped_are_counted_in_the_caption(out: Path, capsys: pytest.CaptureFixture) -> None:
+    write(out, replicates("cram", [0.8]) + replicates("er", [0.5], bad_files=["a.mp4"]))
+    write(out, replicates("frozen", [0.5], skipped_clips=3))
+    assert "Without clips that cannot be read: up to 3 in 2 of the runs." in run(tables, capsys, out)
+
+
+# ---------------------------------------------------------------- plug-ins
+
+PLUGIN = """
+from matplotlib.figure import Figure
+
+from results import COLUMNS, METRICS, PLOTS
+
+
+@METRICS.register("worst_task", heading="worst task", definition="min_j R[T-1, j]: the worst task", names_matrix=True)
+def worst_task(record):
+    return min(value for value in record.accuracy[-1] if value is not None)
+
+
+@COLUMNS.register("double", heading="twice the seed", definition="twice the seed", kind="count")
+def double(run):
+    return 2 * run.seed
+
+
+@PLOTS.register("seeds", "the seeds of the runs")
+def seeds(runs, pooled):
+    figure = Figure()
+    data = __import__("pandas").DataFrame({"method": ["a"], "condition": [""], "seed": [1]})
+    figure.subplots().plot(data["seed"])
+    return figure, data
+"""
+
+
+def test_a_plugin_brings_metrics_columns_and_plots(out: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(PLUGIN)
+    write(out, replicates("cram", [0.8, 0.7]))
+    word = f"plugins=[{file}]"
+    text = run(tables, capsys, out, word, "columns=worst_task,double", "explain=worst_task")
+    assert "min_j R[T-1, j]: the worst task" in text
+    assert "R[i, j]: accuracy on task j" in text
+    cells = cells_of(run(tables, capsys, out, word, "columns=worst_task,double", "format=csv"))
+    assert float(cells["", "cram", "worst task"]["mean"]) == pytest.approx(0.75)
+    assert cells["", "cram", "twice the seed"]["text"] == "201"
+    run(plots, capsys, out, word, "plots=seeds")
+    assert (out / "plots" / "seeds.svg").exists()
+    assert load(out).plot("seeds").axes
+    file.write_text(PLUGIN.replace("worst_task", "forgetting"))
+    code, _, error = attempt(tables, capsys, out, word)
+    assert code == 2
+    assert "forgetting" in error

@@ -96,7 +96,7 @@ def test_compare_refuses_unknown_rows_and_other_class_orders(out: Path, capsys: 
     write(out, replicates("cram", [0.8]) + replicates("er", [0.5]))
     code, _, error = attempt(compare, capsys, out, "reference=crem")
     assert code == 2
-    assert "did you mean cram?" in error
+    assert "did you mean 'cram'?" in error
     other = record("no_refresh", 100)
     other["class_order"] = other["class_order"][::-1]
     write(out, [other])

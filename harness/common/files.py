@@ -69,7 +69,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """The object in a JSON file; an empty one where the file is missing, damaged or holds something else."""
     try:
         content = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return content if isinstance(content, dict) else {}
 

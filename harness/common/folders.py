@@ -1,6 +1,5 @@
 """The folder of a run and its state: one reader for launchers, Slurm and tables."""
 
-import json
 import os
 import re
 import time
@@ -114,14 +113,13 @@ def is_run_id(name: object) -> bool:
     return isinstance(name, str) and RUN_ID.fullmatch(name) is not None
 
 
-def sweeps(out: Path) -> list[dict[str, Any]]:
-    """What the files of OUT/sweeps say, oldest first; files that cannot be read are left out."""
+def sweeps(out: Path, problems: list[str] | None = None) -> list[dict[str, Any]]:
+    """What the files of OUT/sweeps say, oldest first; what cannot be read is left out and named in `problems`."""
     found = []
     for file in sorted((out / "sweeps").glob("*.json")):
-        try:
-            content = json.loads(file.read_text())
-        except (OSError, ValueError):
-            continue
-        if isinstance(content, dict):
+        content = read_json(file)
+        if content:
             found.append(content)
+        elif problems is not None:
+            problems.append(f"{file}: not a sweep: it cannot be read, or holds no JSON object")
     return sorted(found, key=lambda sweep: str(sweep.get("created", "")))

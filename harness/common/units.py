@@ -30,7 +30,7 @@ def parse_bytes(value: Any, name: str = "memory.budget") -> int | None:
 
 def bytes_text(size: float) -> str:
     """A number of bytes for people, three digits and a decimal unit: 700000 -> 700 kB."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
+    for unit, factor in (("TB", 10**12), ("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
         if size >= 0.9995 * factor:
             return f"{size / factor:.3g} {unit}"
     return f"{size:.0f} B"

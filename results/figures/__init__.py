@@ -1,5 +1,1 @@
-"""The drawing of each plot: a function (loaded, pooled) -> (figure, data), or NoData with the reason."""
-
-
-class NoData(Exception):
-    """Why a plot cannot be drawn from these records."""
+"""The drawing of each plot: a function (runs, pooled) that returns (figure, data frame), or raises NoData."""

@@ -6,13 +6,15 @@ from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from results import metrics
-from results.figures import NoData
-from results.figures.collect import collect, label_left, legend, means, names, panels, plain
-from results.load import Loaded, Run
+from results.figures.panels import Plot, label_left, legend, panels, plain
+from results.figures.values import collect, means, names
 from results.pooling import Pooled
+from results.registries import NoData
+from results.runs import DoneRun, Runs
 from results.style import look
 
 
@@ -26,7 +28,7 @@ def _panels(
     bars: bool = False,
     scale: float = 100.0,
     sharey: bool | str = True,
-):
+) -> Figure:
     """A panel a condition, a line a method with its 95 % band (or, side by side, points with `bars`).
 
     `scale` turns shares into per cent. `within`: what the quantity can be (after scaling). Intervals of few runs reach
@@ -56,8 +58,9 @@ def _panels(
             axis.grid(False, axis="x")
             for edge in range(2, int(part[x].max()) + 1):
                 axis.axvline(edge - 0.5, color="0.85", linewidth=0.8)
-    for first in range(0, len(axes), columns) if sharey == "row" else (0,):
-        here = conditions[first : first + columns] if sharey == "row" else conditions
+    together = len(axes) if sharey is True else columns if sharey == "row" else 1
+    for first in range(0, len(axes), together):
+        here = conditions if sharey is True else conditions[first : first + together]
         _limit(axes[first], scale * table.loc[table["condition"].isin(here), "mean"], within)
     label_left(axes, labels[1])
     legend(figure, axes)
@@ -71,22 +74,22 @@ def _limit(axis: Any, values: pd.Series, within: tuple[float, float]) -> None:
     axis.set_ylim(max(within[0], low - room), min(within[1], high + room))
 
 
-def accuracy_over_tasks(loaded: Loaded, pooled: Pooled):
+def accuracy_over_tasks(runs: Runs, pooled: Pooled) -> Plot:
     """Task mean over the tasks seen, after each task. A run measured at the end only is one point."""
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
-        stages = metrics.stage_accuracy(run.record["accuracy"])
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
+        stages = metrics.stage_accuracy(run.record.accuracy)
         return [{"tasks": i + 1, "accuracy": v} for i, v in enumerate(stages) if not math.isnan(v)]
 
     table = means(collect(pooled, values, "no accuracy was measured"), ["tasks"], "accuracy")
     return _panels(pooled, table, "tasks", ("tasks learnt", "accuracy on the tasks learnt (%)"), (-2, 102)), table
 
 
-def forgetting_by_task(loaded: Loaded, pooled: Pooled):
+def forgetting_by_task(runs: Runs, pooled: Pooled) -> Plot:
     """R[j, j] - R[T-1, j] for each task j before the last."""
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
-        drops = metrics.forgetting_by_task(run.record["accuracy"])
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
+        drops = metrics.forgetting_by_task(run.record.accuracy)
         return [{"task": j + 1, "forgetting": v} for j, v in enumerate(drops) if not math.isnan(v)]
 
     data = collect(pooled, values, "no run has an accuracy right after learning and at the end")
@@ -95,15 +98,14 @@ def forgetting_by_task(loaded: Loaded, pooled: Pooled):
     return _panels(pooled, table, "task", labels, (-102, 102), columns=2, bars=True), table
 
 
-def drift(loaded: Loaded, pooled: Pooled):
+def drift(runs: Runs, pooled: Pooled) -> Plot:
     """Latent shift before the refresh and at the end of the task; 1: a stored code says no more than another clip's."""
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
-        record = run.record["drift"] or {}
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
         return [
             {"when": when, "task": i + 1, "latent_shift": value}
             for when, key in (("before the refresh", "latent_shift_before"), ("after the task", "latent_shift_after"))
-            for i, value in enumerate(record.get(key) or ())
+            for i, value in enumerate(run.record.drift_of(key))
             if value is not None
         ]
 
@@ -120,7 +122,22 @@ def drift(loaded: Loaded, pooled: Pooled):
     return figure, table
 
 
-def training(loaded: Loaded, pooled: Pooled):
+def reported(runs: Runs, pooled: Pooled) -> Plot:
+    """Numbers that methods report of themselves after each task, a panel a condition and number."""
+
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
+        return [{"quantity": name, "task": i + 1, "value": value}
+                for name, series in run.record.reported.items() for i, value in enumerate(series)
+                if value is not None]  # fmt: skip
+
+    table = means(collect(pooled, values, "no method reports numbers of its own"), ["quantity", "task"], "value")
+    titles = [f"{c}\n{q}".strip() for c, q in zip(table["condition"], table["quantity"], strict=True)]
+    figure = _panels(pooled, table.assign(condition=titles), "task", ("task", "reported value"),
+                     (-math.inf, math.inf), scale=1.0, sharey=False)  # fmt: skip
+    return figure, table
+
+
+def training(runs: Runs, pooled: Pooled) -> Plot:
     """Loss over the steps of the whole run, a panel a phase, first replicate of each method and condition."""
     seen: set[tuple[str, str]] = set()
     parts = []

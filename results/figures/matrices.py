@@ -5,38 +5,41 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
-from results.figures import NoData
-from results.figures.collect import cells, collect, means, names, panels, plain, wrapped
-from results.load import Loaded, Run
+from results.figures.panels import Plot, panels, plain, wrapped
+from results.figures.values import cells, collect, means, names
 from results.pooling import Pooled, summarise
 from results.predictions import confusion as confusion_of
-from results.tables import title_of
+from results.registries import NoData
+from results.runs import DoneRun, Runs
+from results.table import title_of
 
 MOST_BLOCKS = 4  # conditions side by side; the CSV file holds them all
 
 
-def _squares(labels: Sequence[tuple[str, str]], size: float, bar: str):
+def _squares(labels: Sequence[tuple[str, str]], size: float, bar: str) -> tuple[Figure, list[Axes]]:
     """Panels for squares of shares, a panel a (method, condition), with one colour bar called `bar`."""
-    from matplotlib import pyplot
+    from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
     titles = ["\n".join(filter(None, label)) for label in labels]
     figure, axes = panels(titles, (size, size), columns=4, sharey=False)
     for axis in axes:
-        axis.title.set_size(7)
-    scale = pyplot.cm.ScalarMappable(Normalize(0, 100), "cividis")
+        axis.title.set_fontsize(7)
+    scale = ScalarMappable(Normalize(0, 100), "cividis")
     figure.colorbar(scale, ax=figure.axes, label=bar, shrink=min(1.0, 3 / figure.get_figheight()), aspect=15)
     return figure, axes
 
 
-def accuracy_matrices(loaded: Loaded, pooled: Pooled):
+def accuracy_matrices(runs: Runs, pooled: Pooled) -> Plot:
     """Mean accuracy on task j (column) after task i (row)."""
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
         return [
             {"after": i + 1, "task": j + 1, "accuracy": value}
-            for i, row in enumerate(run.record["accuracy"]) for j, value in enumerate(row) if value is not None
+            for i, row in enumerate(run.record.accuracy) for j, value in enumerate(row) if value is not None
         ]  # fmt: skip
 
     table = means(collect(pooled, values, "no accuracy was measured"), ["after", "task"], "accuracy")
@@ -66,7 +69,7 @@ def _shares(axis: Any, matrix: np.ndarray, numbers: bool) -> None:
         spine.set_visible(False)
 
 
-def confusion(loaded: Loaded, pooled: Pooled):
+def confusion(runs: Runs, pooled: Pooled) -> Plot:
     """Share of each class's items (row) put into each class (column) after the last task, summed over replicates.
 
     Classes stand in the order of learning where all runs share it, else by name.
@@ -74,7 +77,7 @@ def confusion(loaded: Loaded, pooled: Pooled):
     parts, found = [], []
     for cell in cells(pooled):
         sums: dict[tuple[str, str], int] = {}
-        orders = {tuple(name for task in run.record["class_order"] for name in task) for run in cell.done}
+        orders = {tuple(name for task in run.record.class_order for name in task) for run in cell.done}
         order = list(next(iter(orders))) if len(orders) == 1 else sorted(set().union(*orders))
         for run in cell.done:
             try:
@@ -106,17 +109,17 @@ def confusion(loaded: Loaded, pooled: Pooled):
     return figure, pd.DataFrame(parts)
 
 
-def per_class(loaded: Loaded, pooled: Pooled):
+def per_class(runs: Runs, pooled: Pooled) -> Plot:
     """Accuracy at the end minus right after learning, by class, mean over replicates."""
     import seaborn
-    from matplotlib import pyplot
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
-        for task, classes in enumerate(run.record["class_order"][:-1]):
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
+        for task, classes in enumerate(run.record.class_order[:-1]):
             for name in classes:
-                series = run.record["per_class"].get(name) or [None]
-                if series[-1] is not None and series[task] is not None:
-                    yield {"class": name, "change": series[-1] - series[task]}
+                series = run.record.per_class.get(name) or [None]
+                learnt, end = series[task if len(series) > 1 else 0], series[-1]
+                if learnt is not None and end is not None:
+                    yield {"class": name, "change": end - learnt}
 
     data = collect(pooled, values, "no class was measured right after learning and at the end")
     rows = []
@@ -130,9 +133,8 @@ def per_class(loaded: Loaded, pooled: Pooled):
     wides = [_wide(table[table["condition"] == condition], pooled) for condition in conditions]
     height = 1.6 + 0.16 * max(map(len, wides))
     widths = [max(3.2, 1.6 + 0.42 * wide.shape[1]) for wide in wides]
-    figure, axes = pyplot.subplots(
-        1, len(wides), figsize=(sum(widths) + 1, height), squeeze=False, gridspec_kw={"width_ratios": widths}
-    )
+    figure = Figure(figsize=(sum(widths) + 1, height))
+    axes = figure.subplots(1, len(wides), squeeze=False, gridspec_kw={"width_ratios": widths})
     for axis, wide, condition, width in zip(axes[0], wides, conditions, widths, strict=True):
         last = axis is axes[0][-1]
         seaborn.heatmap(wide, ax=axis, cmap="vlag", center=0, vmin=-100, vmax=100, annot=True, fmt=".0f",
@@ -155,14 +157,12 @@ def _wide(part: pd.DataFrame, pooled: Pooled) -> pd.DataFrame:
     return wide if len(wide) <= 60 else pd.concat([wide.head(30), wide.tail(30)])
 
 
-def filmstrip(loaded: Loaded, pooled: Pooled):
+def filmstrip(runs: Runs, pooled: Pooled) -> Plot:
     """The middle frame of the same stored clips, original and as decoded after each task, a block a method.
 
     From filmstrip.npz of a run: `original` uint8 [K, H, W, 3], `decoded` uint8 [T, K, H, W, 3], `stored` bool [T, K],
     `sample_id` [K].
     """
-    from matplotlib import pyplot
-
     strips, rows = [], []
     for cell in cells(pooled):
         for run in sorted(cell.done, key=lambda run: (run.order_seed, run.seed)):
@@ -181,9 +181,8 @@ def filmstrip(loaded: Loaded, pooled: Pooled):
     strips = strips[:6]
     n_columns = 1 + max(len(strip["decoded"]) for _, strip in strips)
     n_clips = [min(3, len(strip["original"])) for _, strip in strips]
-    figure, axes = pyplot.subplots(
-        sum(n_clips), n_columns, squeeze=False, figsize=(0.8 * n_columns + 1, 0.85 * sum(n_clips))
-    )
+    figure = Figure(figsize=(0.8 * n_columns + 1, 0.85 * sum(n_clips)))
+    axes = figure.subplots(sum(n_clips), n_columns, squeeze=False)
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[])
         axis.grid(False)
@@ -202,10 +201,11 @@ def filmstrip(loaded: Loaded, pooled: Pooled):
 
 
 def _psnr(error: float) -> float:
+    """Peak signal-to-noise ratio in dB, 10 log10(255^2 / MSE) (ITU-T J.247), of a mean squared error of pixels."""
     return float(10 * np.log10(255**2 / max(error, 1e-6)))
 
 
-def _read_filmstrip(run: Run) -> dict[str, np.ndarray] | None:
+def _read_filmstrip(run: DoneRun) -> dict[str, np.ndarray] | None:
     try:
         with np.load(run.folder / "filmstrip.npz", allow_pickle=False) as file:
             strip = {name: file[name] for name in ("original", "decoded", "stored", "sample_id")}

@@ -2,34 +2,46 @@
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
+from matplotlib.figure import Figure
 
+from harness.common.units import bytes_text
 from results import metrics
-from results.figures import NoData
-from results.figures.collect import cells, collect, label_left, legend, means, names, panels, plain, wrapped
-from results.load import Loaded, Run
-from results.pooling import Pooled, bytes_text
-from results.style import colour, look
-from results.tables import title_of
+from results.figures.panels import Plot, label_left, legend, panels, plain, wrapped
+from results.figures.values import cells, collect, means, names
+from results.pooling import Pooled
+from results.registries import NoData
+from results.runs import DoneRun, Runs
+from results.style import color, look
+from results.table import title_of
 
-# In the order of drawing; phases that a method of one's own adds come last.
-PHASES = ("compressor", "rehearsal", "refresh", "encode", "classifier", "store", "evaluate (harness)",
-          "drift probe (harness)")  # fmt: skip
+# Kinds of phases in the order of drawing; kinds that a method of one's own adds come last.
+KINDS = ("compressor", "rehearsal", "refresh", "encode", "classifier", "store")
+EVALUATE, DRIFT = "evaluate (harness)", "drift probe (harness)"  # time that is not the method's
 
 
-def _accuracy_against(
-    pooled: Pooled, x: dict[str, Callable[[Run], float]], why_empty: str, along: tuple[str, ...]
-) -> pd.DataFrame:
+@dataclass(frozen=True)
+class Quantity:
+    """What an x axis shows: `of(run)` is a number above 0, other values have no place on a logarithmic axis."""
+
+    of: Callable[[DoneRun], float]
+    label: str
+    is_bytes: bool = False
+
+
+def _accuracy_against(pooled: Pooled, x: dict[str, Quantity], why_empty: str, along: tuple[str, ...]) -> pd.DataFrame:
     """A row a cell and quantity: mean accuracy with interval, and the largest x of its runs.
 
     `panel` is the condition without the keys that begin with one of `along`: those move a point along x.
     """
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
-        accuracy = metrics.final_accuracy(run.record["accuracy"])
-        return [{"quantity": name, "x": of(run), "accuracy": accuracy} for name, of in x.items() if of(run) > 0]
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
+        accuracy = metrics.final_accuracy(run.record.accuracy)
+        return [{"quantity": name, "x": each.of(run), "accuracy": accuracy}
+                for name, each in x.items() if each.of(run) > 0]  # fmt: skip
 
     data = collect(pooled, values, why_empty)
     largest = data.groupby(["method", "condition", "quantity"], sort=False)["x"].max().reset_index()
@@ -42,14 +54,14 @@ def _accuracy_against(
     return table.assign(bound=table["method"].isin(bounds), panel=table["condition"].map(rest))
 
 
-def _scatter(pooled: Pooled, table: pd.DataFrame, labels: dict[str, str], front: bool):
+def _scatter(pooled: Pooled, table: pd.DataFrame, x: dict[str, Quantity], front: bool) -> Figure:
     """A line of panels a condition, a panel a quantity; points of one method that differ along x are joined.
 
     `front` draws the Pareto front of the methods under a budget.
     """
     rows = names(pooled)
-    placed = [(panel, quantity) for panel in dict.fromkeys(table["panel"]) for quantity in labels]
-    columns = len(labels) if len(labels) > 1 else 3
+    placed = [(panel, quantity) for panel in dict.fromkeys(table["panel"]) for quantity in x]
+    columns = len(x) if len(x) > 1 else 3
     figure, axes = panels([panel for panel, _ in placed], columns=columns, size=(4.4, 3.5))
     for axis, (panel, quantity) in zip(axes, placed, strict=False):
         part = _side_by_side(table[(table["quantity"] == quantity) & (table["panel"] == panel)])
@@ -63,8 +75,8 @@ def _scatter(pooled: Pooled, table: pd.DataFrame, labels: dict[str, str], front:
             axis.step(best["at"], 100 * best["mean"], where="post", color="0.6", linewidth=4, alpha=0.4, zorder=0,
                       label="Pareto front of the means")  # fmt: skip
         if len(part):
-            _log_axis(axis, part["at"], "bytes" in labels[quantity] and "rate" not in labels[quantity])
-        axis.set_xlabel(labels[quantity])
+            _log_axis(axis, part["at"], x[quantity].is_bytes)
+        axis.set_xlabel(x[quantity].label)
     low = (100 * (table["mean"] - table["half_width"].fillna(0))).min()
     axes[0].set_ylim(max(-2, low - 4), 102)  # an interval may end beyond what an accuracy can be
     label_left(axes, "final accuracy (%)")
@@ -99,21 +111,20 @@ def _log_axis(axis: Any, x: pd.Series, are_bytes: bool) -> None:
 
 
 def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
-    """Points that no other beats in both bytes (x) and mean accuracy, by rising x."""
+    """The Pareto front: points with a higher `mean` than every point of equal or smaller `x`, by rising x."""
     ordered = points.sort_values(["x", "mean"], ascending=[True, False])
     before = ordered["mean"].cummax().shift(fill_value=-math.inf)
     return ordered[ordered["mean"] > before]
 
 
-def accuracy_bytes(loaded: Loaded, pooled: Pooled):
+def accuracy_bytes(runs: Runs, pooled: Pooled) -> Plot:
     """Bytes carried, and carried with the live model; a method that carries nothing has no place on a log axis."""
     quantities = {
-        "carried": lambda run: run.record["memory"]["carried_max"],
-        "total": lambda run: run.record["memory"]["total"],
+        "carried": Quantity(lambda run: run.record.memory.carried_max, "bytes carried", is_bytes=True),
+        "total": Quantity(lambda run: run.record.memory.total, "bytes carried and live", is_bytes=True),
     }
     table = _accuracy_against(pooled, quantities, "no run carries anything", ("memory.",))
-    labels = {"carried": "bytes carried", "total": "bytes carried and live"}
-    shown = {key: text for key, text in labels.items() if key in set(table["quantity"])}
+    shown = {key: each for key, each in quantities.items() if key in set(table["quantity"])}
     return _scatter(pooled, table, shown, front=True), table
 
 
@@ -122,55 +133,57 @@ def compression_rate(config: dict[str, Any]) -> float:
     compressor = config.get("compressor", {})
     try:
         raw_bits = 8 * 3 * math.prod(compressor["patch"])
-        return raw_bits / (compressor["n_codebooks"] * math.ceil(math.log2(compressor["entries"])))
+        return float(raw_bits / (compressor["n_codebooks"] * math.ceil(math.log2(compressor["entries"]))))
     except (KeyError, TypeError, ValueError, ZeroDivisionError):
         return math.nan
 
 
-def accuracy_rate(loaded: Loaded, pooled: Pooled):
+def accuracy_rate(runs: Runs, pooled: Pooled) -> Plot:
     """For methods that trained a compressor, at more than one rate."""
 
-    def rate(run: Run) -> float:
-        return compression_rate(run.config) if run.record["work"]["steps"].get("compressor") else math.nan
+    def rate(run: DoneRun) -> float:
+        return compression_rate(run.config) if run.record.steps_of("compressor") else math.nan
 
     why = "no run trained a compressor whose rate the configuration tells"
-    table = _accuracy_against(pooled, {"rate": rate}, why, ("compressor.patch", "compressor.n_codebooks"))
+    quantity = {"rate": Quantity(rate, "compression rate (raw bytes / code bytes)")}
+    table = _accuracy_against(pooled, quantity, why, ("compressor.patch", "compressor.n_codebooks"))
     if table["x"].nunique() < 2:
         raise NoData(f"all codes have one compression rate, {table['x'].iloc[0]:.0f}")
-    return _scatter(pooled, table, {"rate": "compression rate (raw bytes / code bytes)"}, front=False), table
+    return _scatter(pooled, table, quantity, front=False), table
 
 
-def accuracy_buffer(loaded: Loaded, pooled: Pooled):
+def accuracy_buffer(runs: Runs, pooled: Pooled) -> Plot:
     """Against the clips in the buffer at the end."""
 
-    def stored(run: Run) -> float:
-        return run.record["memory"]["clips_stored"] or math.nan
+    def stored(run: DoneRun) -> float:
+        return run.record.memory.clips_stored or math.nan
 
-    table = _accuracy_against(pooled, {"clips": stored}, "no run has a buffer", ("memory.",))
-    return _scatter(pooled, table, {"clips": "clips stored at the end"}, front=False), table
+    quantity = {"clips": Quantity(stored, "clips stored at the end")}
+    table = _accuracy_against(pooled, quantity, "no run has a buffer", ("memory.",))
+    return _scatter(pooled, table, quantity, front=False), table
 
 
-def cost(loaded: Loaded, pooled: Pooled):
+def cost(runs: Runs, pooled: Pooled) -> Plot:
     """Mean wall seconds of a run by phase, stacked; evaluation and the drift probe are not the method's."""
-    from matplotlib import pyplot
     from seaborn import color_palette
 
-    def values(run: Run) -> Iterable[dict[str, Any]]:
-        seconds = run.record["seconds"]
-        apart = dict(zip(PHASES[-2:], (seconds["evaluate"], seconds["drift"]), strict=True))
-        return [{"phase": phase, "seconds": s} for phase, s in {**seconds["by_phase"], **apart}.items()]
+    def values(run: DoneRun) -> Iterable[dict[str, Any]]:
+        seconds = run.record.seconds
+        times = {**seconds.by_phase, EVALUATE: seconds.evaluate, DRIFT: seconds.drift}
+        kinds.update({phase: run.record.kind_of(phase) for phase in seconds.by_phase})
+        return [{"phase": phase, "seconds": s} for phase, s in times.items()]
 
+    kinds: dict[str, str] = {}
     table = means(collect(pooled, values, "no run is done"), ["phase"], "seconds")
     conditions = list(dict.fromkeys(table["condition"]))
     methods = [list(dict.fromkeys(table[table["condition"] == condition]["method"])) for condition in conditions]
     longest = table.groupby(["condition", "method"])["mean"].sum().max()
     heights = [0.8 + 0.26 * len(each) for each in methods]
-    figure, axes = pyplot.subplots(
-        len(conditions), 1, figsize=(8, sum(heights) + 0.3), squeeze=False, sharex=True,
-        gridspec_kw={"height_ratios": heights},
-    )  # fmt: skip
+    figure = Figure(figsize=(8, sum(heights) + 0.3))
+    axes = figure.subplots(len(conditions), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})
     # A phase has one colour everywhere, and none of a method's: those stand for methods.
-    phases = list(dict.fromkeys([*PHASES, *table["phase"]]))
+    phases = [phase for kind in KINDS for phase in (kind, *(p for p, k in kinds.items() if k == kind))]
+    phases = list(dict.fromkeys([*phases, EVALUATE, DRIFT, *table["phase"]]))
     shades = dict(zip(phases, color_palette("Set3", len(phases)), strict=True))
     shades = {phase: shades[phase] for phase in phases if phase in set(table["phase"])}
     for axis, condition, shown in zip(axes.flat, conditions, methods, strict=True):
@@ -178,7 +191,7 @@ def cost(loaded: Loaded, pooled: Pooled):
         _stack(axis, part.pivot(index="method", columns="phase", values="mean").fillna(0.0).loc[shown], shades)
         axis.set_title(wrapped(condition, 90))
         for tick, method in zip(axis.get_yticklabels(), shown, strict=True):
-            tick.set_color(colour(names(pooled)[method][0]))
+            tick.set_color(color(names(pooled)[method][0]))
     axes.flat[0].set_xlim(0, 1.03 * longest)
     axes.flat[-1].set_xlabel("wall seconds of a run, mean")
     legend(figure, list(axes.flat))
@@ -189,7 +202,7 @@ def _stack(axis: Any, seconds: pd.DataFrame, shades: dict[str, Any]) -> None:
     """A bar a row, its columns laid end to end."""
     left = 0.0 * seconds.iloc[:, 0]
     for phase in [phase for phase in shades if phase in seconds]:
-        hatch = "///" if "harness" in phase else None
+        hatch = "///" if phase in (EVALUATE, DRIFT) else None
         axis.barh(range(len(seconds)), seconds[phase], left=left, color=shades[phase], label=plain(phase), hatch=hatch)
         left = left + seconds[phase]
     axis.set_yticks(range(len(seconds)), [plain(name) for name in seconds.index])

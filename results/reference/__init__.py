@@ -10,20 +10,33 @@ import csv
 from collections.abc import Sequence
 from pathlib import Path
 
-from results.columns import COLUMNS
-from results.pooling import Pooled, bytes_text
-from results.tables import Entry, Heading, Row, Section, cell_summary, number
+from harness.common.units import bytes_text
+from results.pooling import Pooled
+from results.registries import column, column_names
+from results.render import Table
+from results.table import Entry, Heading, Row, Section, cell_summary, number
 
 TITLE = "same stream, different model"
 
 
+def add_published(table: Table, pooled: Pooled) -> None:
+    """Append published numbers on the same streams to a table, and a sentence on streams without any."""
+    sections, sentences = beside(pooled)
+    table.sections += sections
+    table.caption += sentences
+
+
 def published() -> list[dict[str, str]]:
-    """Every published figure; raises ValueError with file and line for one that cannot be right."""
-    rows = []
+    """Every published figure, a row of a CSV file each.
+
+    Raises:
+        ValueError: a figure cannot be right; the line names file and line.
+    """
+    rows, known = [], column_names()
     for path in sorted(Path(__file__).parent.glob("*.csv")):
         with open(path, newline="", encoding="utf-8") as file:
             for line, row in enumerate(csv.DictReader(file), start=2):
-                if row["metric"] not in COLUMNS or not 0 <= float(row["value"]) <= 100 or not row["url"]:
+                if row["metric"] not in known or not 0 <= float(row["value"]) <= 100 or not row["url"]:
                     raise ValueError(f"{path.name}, line {line}: unknown metric, value outside 0 to 100, or no url")
                 rows.append(row)
     return rows
@@ -33,7 +46,7 @@ def beside(pooled: Pooled) -> tuple[list[Section], list[str]]:
     """A section a protocol with published figures and our cells, and a sentence on protocols without any."""
     rows = published()
     sections, sentences = [], []
-    protocols = {run.record["protocol"]["id"] for cell in pooled.cells.values() for run in cell.done}
+    protocols = {run.record.protocol.id for cell in pooled.cells.values() for run in cell.done}
     for protocol in sorted(protocols):
         theirs = [row for row in rows if row["protocol"] == protocol]
         if theirs:
@@ -46,7 +59,7 @@ def beside(pooled: Pooled) -> tuple[list[Section], list[str]]:
 def _section(pooled: Pooled, protocol: str, theirs: Sequence[dict[str, str]]) -> Section:
     names = list(dict.fromkeys(row["metric"] for row in theirs))
     texts = ["memory", "bytes", "backbone", "initialisation", "source"]
-    headings = [Heading("", COLUMNS[name].heading, "share") for name in names]
+    headings = [Heading("", column(name).heading, "share") for name in names]
     headings += [Heading("", text, "text") for text in texts]
     return Section(
         f"{TITLE}: {protocol}", headings, [*_published_rows(theirs, names), *_our_rows(pooled, protocol, names)]
@@ -69,14 +82,14 @@ def _published_rows(theirs: Sequence[dict[str, str]], names: Sequence[str]) -> l
 def _our_rows(pooled: Pooled, protocol: str, names: Sequence[str]) -> list[Row]:
     rows = []
     for cell in pooled.cells.values():
-        if not cell.done or cell.done[0].record["protocol"]["id"] != protocol:
+        if not cell.done or cell.done[0].record.protocol.id != protocol:
             continue
         record = cell.done[0].record
-        summaries = [cell_summary(cell, COLUMNS[name]) for name in names]
+        summaries = [cell_summary(cell, column(name)) for name in names]
         values = [Entry(number(s.mean, s.half_width, "share"), s) for s in summaries]
-        stored = record["memory"]["clips_stored"]
-        carried = max(run.record["memory"]["carried_max"] for run in cell.done)
-        rest = ("none" if stored is None else f"{stored:,} clips", bytes_text(carried), f"profile {record['profile']}",
-                record["setting"], "these records")  # fmt: skip
+        stored = record.memory.clips_stored
+        carried = max(run.record.memory.carried_max for run in cell.done)
+        rest = ("none" if stored is None else f"{stored:,} clips", bytes_text(carried), f"profile {record.profile}",
+                record.setting, "these records")  # fmt: skip
         rows.append(Row(f"ours: {cell.name}", False, str(len(cell.done)), [*values, *map(Entry, rest)]))
     return rows
