@@ -5,7 +5,8 @@ Importing this imports no numpy: the functions are imported when they are called
 
 import importlib
 import math
-from collections.abc import Callable, Sequence
+import operator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from results.registries import COLUMNS, METRICS, PLOTS, Column, Metric, last
@@ -32,185 +33,74 @@ def _of_predictions(name: str) -> Callable[["DoneRun"], float]:
     return of
 
 
-def _number(value: float | None) -> float:
-    return math.nan if value is None else float(value)
+def _of_field(path: str) -> Callable[["DoneRun"], float]:
+    """A number of the record by its dotted name, such as memory.live; NaN for null."""
+    field = operator.attrgetter(path)
+
+    def of(run: "DoneRun") -> float:
+        value = field(run.record)
+        return math.nan if value is None else float(value)
+
+    return of
 
 
-def _add_metric(name: str, fields: Sequence[str], heading: str, definition: str, **says: Any) -> None:
-    METRICS.add(name, Metric(_of_matrix(name, *fields), heading, definition, **says), definition, builtin=True)
+_says: dict[str, Any]  # more of what an entry says of itself
+LOW: dict[str, Any] = {"higher_is_better": False, "always_defined": True}
+for _name, _fields, _heading, _names_matrix, _says, _definition in (
+    ("final_accuracy", "accuracy", "final accuracy", True, {},
+     "1/T sum_j R[T-1, j]: mean over tasks of the last row (every task weighs the same)."),
+    ("final_accuracy_class_mean", "per_class", "final accuracy, class mean", False, {},
+     "1/C sum_c a_c: mean over classes of the accuracy on class c after the last task (each class weighs the same)."),
+    ("final_accuracy_sample_weighted", "accuracy counts", "final accuracy, sample-weighted", True, {},
+     "sum_j n_j R[T-1, j] / sum_j n_j: share of all test items that are right after the last task."),
+    ("average_incremental_accuracy", "accuracy", "average incremental accuracy", False, {},
+     "1/T sum_i A_i with A_i the task mean after stage i (see `stage_accuracy`), the first stage included."),
+    ("average_incremental_accuracy_sample_weighted", "accuracy counts",
+     "average incremental accuracy, sample-weighted", True, {},
+     "1/T sum_i A_i with A_i = sum_{j<=i} n_j R[i, j] / sum_{j<=i} n_j: iCaRL's measure to the letter."),
+    ("forgetting", "accuracy", "forgetting", True, LOW,
+     "First minus last: mean over j < T-1 of R[j, j] - R[T-1, j]."),
+    ("forgetting_max", "accuracy", "forgetting from maximum", True, LOW,
+     "Maximum minus last, mammoth's definition: mean over j < T-1 of max_{j<=i<=T-1} R[i, j] - R[T-1, j]."),
+    ("forgetting_chaudhry", "accuracy", "forgetting (Chaudhry)", True, LOW,
+     "Maximum minus last, Chaudhry et al. (2018): mean over j < T-1 of max_{j<=i<=T-2} R[i, j] - R[T-1, j]."),
+    ("backward_transfer", "accuracy", "backward transfer", True, {},
+     "Mean over j < T-1 of R[T-1, j] - R[j, j] (GEM's BWT): minus `forgetting`."),
+):  # fmt: skip
+    _of = _of_matrix(_name, *_fields.split())
+    _metric = Metric(_of, _heading, _definition, names_matrix=_names_matrix, **_says)
+    METRICS.add(_name, _metric, _definition, builtin=True)
 
-
-def _add_column(name: str, heading: str, kind: str, definition: str, of: Callable[[Any], float], **says: Any) -> None:
-    COLUMNS.add(name, Column(of, heading, definition, kind, **says), definition, builtin=True)
-
-
-_add_metric(
-    "final_accuracy",
-    ["accuracy"],
-    "final accuracy",
-    "1/T sum_j R[T-1, j]: mean over tasks of the last row (every task weighs the same).",
-    names_matrix=True,
-)
-_add_metric(
-    "final_accuracy_class_mean",
-    ["per_class"],
-    "final accuracy, class mean",
-    "1/C sum_c a_c: mean over classes of the accuracy on class c after the last task (each class weighs the same).",
-)
-_add_metric(
-    "final_accuracy_sample_weighted",
-    ["accuracy", "counts"],
-    "final accuracy, sample-weighted",
-    "sum_j n_j R[T-1, j] / sum_j n_j: share of all test items that are right after the last task.",
-    names_matrix=True,
-)
-_add_metric(
-    "average_incremental_accuracy",
-    ["accuracy"],
-    "average incremental accuracy",
-    "1/T sum_i A_i with A_i the task mean after stage i (see `stage_accuracy`), the first stage included.",
-)
-_add_metric(
-    "average_incremental_accuracy_sample_weighted",
-    ["accuracy", "counts"],
-    "average incremental accuracy, sample-weighted",
-    "1/T sum_i A_i with A_i = sum_{j<=i} n_j R[i, j] / sum_{j<=i} n_j: iCaRL's measure to the letter.",
-    names_matrix=True,
-)
-_add_metric(
-    "forgetting",
-    ["accuracy"],
-    "forgetting",
-    "First minus last: mean over j < T-1 of R[j, j] - R[T-1, j].",
-    higher_is_better=False,
-    names_matrix=True,
-    always_defined=True,
-)
-_add_metric(
-    "forgetting_max",
-    ["accuracy"],
-    "forgetting from maximum",
-    "Maximum minus last, mammoth's definition: mean over j < T-1 of max_{j<=i<=T-1} R[i, j] - R[T-1, j].",
-    higher_is_better=False,
-    names_matrix=True,
-    always_defined=True,
-)
-_add_metric(
-    "forgetting_chaudhry",
-    ["accuracy"],
-    "forgetting (Chaudhry)",
-    "Maximum minus last, Chaudhry et al. (2018): mean over j < T-1 of max_{j<=i<=T-2} R[i, j] - R[T-1, j].",
-    higher_is_better=False,
-    names_matrix=True,
-    always_defined=True,
-)
-_add_metric(
-    "backward_transfer",
-    ["accuracy"],
-    "backward transfer",
-    "Mean over j < T-1 of R[T-1, j] - R[j, j] (GEM's BWT): minus `forgetting`.",
-    names_matrix=True,
-)
-
-_add_column(
-    "task_identification",
-    "task identified",
-    "share",
-    "share of test items put into a class of their own task, task mean",
-    _of_predictions("task_identification"),
-    better=1,
-)
-_add_column(
-    "within_task_accuracy",
-    "within-task accuracy",
-    "share",
-    "accuracy when the item's task is given, task mean",
-    _of_predictions("within_task_accuracy"),
-    better=1,
-)
-_add_column(
-    "bytes_carried",
-    "carried",
-    "bytes",
-    "bytes of state carried between steps, at the maximum",
-    lambda run: _number(run.record.memory.carried_max),
-)
-_add_column("bytes_live", "live", "bytes", "bytes of the live model", lambda run: _number(run.record.memory.live))
-_add_column(
-    "bytes_total", "total", "bytes", "bytes carried and live together", lambda run: _number(run.record.memory.total)
-)
-_add_column(
-    "bytes_scratch",
-    "scratch",
-    "bytes",
-    "most bytes of the current experience's own clips and codes",
-    lambda run: _number(run.record.memory.scratch_peak),
-)
-_add_column(
-    "bytes_process",
-    "process",
-    "bytes",
-    "most resident bytes of the process",
-    lambda run: _number(run.record.memory.peak_process),
-)
-_add_column("budget", "budget", "bytes", "bytes allowed", lambda run: _number(run.record.memory.budget))
-_add_column(
-    "clips_stored",
-    "clips stored",
-    "count",
-    "clips in the buffer at the end",
-    lambda run: _number(run.record.memory.clips_stored),
-)
-_add_column(
-    "capacity", "capacity", "count", "clips that fit in the budget", lambda run: _number(run.record.memory.capacity)
-)
-_add_column(
-    "steps_compressor",
-    "compressor steps",
-    "count",
-    "compressor steps over the whole run",
-    lambda run: _number(run.record.steps_of("compressor")),
-)
-_add_column(
-    "steps_classifier",
-    "classifier steps",
-    "count",
-    "classifier steps over the whole run",
-    lambda run: _number(run.record.steps_of("classifier")),
-)
-_add_column(
-    "seconds",
-    "seconds",
-    "seconds",
-    "wall seconds of a run",
-    lambda run: _number(run.record.seconds.total),
-    caveat="Seconds: wall time, which grows with whatever else the machine did; seconds_cpu is a column too.",
-)
-_add_column(
-    "seconds_cpu", "CPU seconds", "seconds", "CPU seconds of a run", lambda run: _number(run.record.seconds.cpu_total)
-)
-_add_column(
-    "seconds_refresh",
-    "refresh seconds",
-    "seconds",
-    "wall seconds of the refresh phase",
-    lambda run: run.record.seconds_of("refresh") or 0.0,
-)
-_add_column(
-    "seconds_rehearsal",
-    "rehearsal seconds",
-    "seconds",
-    "wall seconds of decoding old clips for the compressor",
-    lambda run: _number(run.record.seconds_of("rehearsal")),
-)
-_add_column(
-    "psnr",
-    "PSNR",
-    "decibels",
-    "peak signal-to-noise ratio in dB of stored clips as they decode after the last task (a probe of old ones)",
-    lambda run: last(run.record.drift_of("psnr")),
-    better=1,
-)
+WALL = "Seconds: wall time, which grows with whatever else the machine did; seconds_cpu is a column too."
+for _name, _heading, _kind, _of_run, _says, _definition in (
+    ("task_identification", "task identified", "share", _of_predictions("task_identification"), {"better": 1},
+     "share of test items put into a class of their own task, task mean"),
+    ("within_task_accuracy", "within-task accuracy", "share", _of_predictions("within_task_accuracy"), {"better": 1},
+     "accuracy when the item's task is given, task mean"),
+    ("bytes_carried", "carried", "bytes", _of_field("memory.carried_max"), {},
+     "bytes of state carried between steps, at the maximum"),
+    ("bytes_live", "live", "bytes", _of_field("memory.live"), {}, "bytes of the live model"),
+    ("bytes_total", "total", "bytes", _of_field("memory.total"), {}, "bytes carried and live together"),
+    ("bytes_scratch", "scratch", "bytes", _of_field("memory.scratch_peak"), {},
+     "most bytes of the current experience's own clips and codes"),
+    ("bytes_process", "process", "bytes", _of_field("memory.peak_process"), {}, "most resident bytes of the process"),
+    ("budget", "budget", "bytes", _of_field("memory.budget"), {}, "bytes allowed"),
+    ("clips_stored", "clips stored", "count", _of_field("memory.clips_stored"), {}, "clips in the buffer at the end"),
+    ("capacity", "capacity", "count", _of_field("memory.capacity"), {}, "clips that fit in the budget"),
+    ("steps_compressor", "compressor steps", "count", lambda run: float(run.record.steps_of("compressor")), {},
+     "compressor steps over the whole run"),
+    ("steps_classifier", "classifier steps", "count", lambda run: float(run.record.steps_of("classifier")), {},
+     "classifier steps over the whole run"),
+    ("seconds", "seconds", "seconds", _of_field("seconds.total"), {"caveat": WALL}, "wall seconds of a run"),
+    ("seconds_cpu", "CPU seconds", "seconds", _of_field("seconds.cpu_total"), {}, "CPU seconds of a run"),
+    ("seconds_refresh", "refresh seconds", "seconds", lambda run: run.record.seconds_of("refresh") or 0.0, {},
+     "wall seconds of the refresh phase"),
+    ("seconds_rehearsal", "rehearsal seconds", "seconds", lambda run: last([run.record.seconds_of("rehearsal")]), {},
+     "wall seconds of decoding old clips for the compressor"),
+    ("psnr", "PSNR", "decibels", lambda run: last(run.record.drift_of("psnr")), {"better": 1},
+     "peak signal-to-noise ratio in dB of stored clips as they decode after the last task (a probe of old ones)"),
+):  # fmt: skip
+    COLUMNS.add(_name, Column(_of_run, _heading, _definition, _kind, **_says), _definition, builtin=True)
 
 for _name, _module, _about in (
     ("accuracy_over_tasks", "curves",

@@ -106,6 +106,11 @@ def column_names() -> list[str]:
     return [*METRICS, *COLUMNS]
 
 
+def comparable_columns() -> list[str]:
+    """Names of the columns that can be compared: shares, whose differences are points."""
+    return [name for name in column_names() if column(name).kind == "share"]
+
+
 def check_columns(names: Iterable[str]) -> None:
     """ValueError with the nearest name for a column that no records could bring."""
     for name in names:
