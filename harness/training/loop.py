@@ -126,7 +126,7 @@ class Run:
         for step, batch in enumerate(batches(source, plan, done, steps, self.execution["loader_workers"]), start=done):
             with self.precision(), self.located(experience, phase, step):
                 log = phase.step(batch) or {}
-                if not math.isfinite(log.get("loss", 0.0)):  # of a method that does not use self.optimise
+                if not math.isfinite(log.get("loss", 0.0)):  # of a method that does not use self.optimize
                     raise FloatingPointError(f"the loss is {log['loss']}")
             self.position["step"] = step + 1
             where = {"experience": experience.current_experience, "n_experiences": self.stream.n_experiences,
@@ -134,15 +134,14 @@ class Run:
             self.journal.step(where, int(log.get("samples", len(batch))), log)
             self.save_if_due(self.execution["checkpoint"]["minutes"])
         self.memory.measure(self.method, experience, phase.name, "end")
-        self.method.optimiser = None
+        self.method.optimizer = None
         self.journal.add_time()
-        if phase.name == "compressor" and not experience.is_pretraining:
+        if phase.kind == "compressor" and not experience.is_pretraining:
             self.measure_drift(experience, "before")
 
     def end_experience(self, experience: CurrentExperience) -> None:
-        """Scratch and clips go; then memory and drift are measured."""
-        for name in self.method.scratch:
-            getattr(self.method, name).clear()
+        """What is local to the task and the clips go; then memory and drift are measured."""
+        self.method.end_experience()
         if experience.is_pretraining:
             if stored_ids(self.method) & experience.own_ids:
                 raise ValueError(
@@ -193,7 +192,7 @@ class Run:
     def precision(self) -> Any:
         if self.config["precision"] == "float32":
             return nullcontext()
-        # Its cache of cast weights would keep those from before an optimiser's step until the context ends.
+        # Its cache of cast weights would keep those from before an optimizer's step until the context ends.
         return torch.autocast(torch.device(self.context.device).type, torch.bfloat16, cache_enabled=False)
 
     @contextmanager
