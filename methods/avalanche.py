@@ -1,7 +1,7 @@
 """Strategies of avalanche.training by name: `methods=[avalanche:ER_ACE,avalanche:EWC]`.
 
 They are opaque: Avalanche's own loop trains them, so a run that was cut off starts again, and what they carry is what
-is found in the strategy and its plug-ins. Equal to the other methods are network, optimiser and its schedule, steps,
+is found in the strategy and its plug-ins. Equal to the other methods are network, optimizer and its schedule, steps,
 clips a step, and the bytes that size the buffer; of `classifier.views` they see the clip itself. Their clips
 are copies: one that a strategy does not hold in a buffer after an experience cannot be had again.
 """
@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from methods.contract import Method, Spec, evaluating
+from methods.contract import Experience, Method, Spec, evaluating
 from methods.shared.avalanche_strategies import STRATEGIES, Sizes
 from methods.shared.buffer import LABEL_BYTES, clips_that_fit
 from methods.shared.classifier import pixel_classifier
-from methods.shared.optimizer import CLIP_NORM, Optimiser
+from methods.shared.optimizer import CLIP_NORM, share_of_peak
 from methods.shared.settings import steps_of
 
 Report = Callable[[dict[str, float]], None]
@@ -136,7 +136,7 @@ class AvalancheStrategy(Method):
     def live(self) -> dict[str, nn.Module]:
         return {"model": self.model if self.strategy is None else self.strategy.model}
 
-    def learn(self, experience: Any, report: Report) -> None:
+    def learn(self, experience: Experience, report: Report) -> None:
         """Train on one experience for as many steps as the other methods; `report` is told of each."""
         if self.strategy is None:
             self._build(experience.n_experiences)
@@ -224,7 +224,7 @@ class AvalancheStrategy(Method):
             return max(1, total - number * (self.clips.capacity // self.n_experiences))
         return max(1, total - self.n_replayed)
 
-    def _experience(self, experience: Any) -> Any:
+    def _experience(self, experience: Experience) -> Any:
         """The experience as Avalanche knows it, with one task label for all (class-incremental, one head)."""
         from avalanche.benchmarks.scenarios.dataset_scenario import DatasetExperience
         from avalanche.benchmarks.scenarios.generic_scenario import EagerCLStream
@@ -296,19 +296,19 @@ def _matched(method: AvalancheStrategy) -> Any:
     from avalanche.core import SupervisedPlugin
 
     class Matched(SupervisedPlugin):
-        """Our optimiser's schedule and clipping, our number of steps, unseen classes masked, each step reported."""
+        """Our optimizer's schedule and clipping, our number of steps, unseen classes masked, each step reported."""
 
         def begin(self, steps: int, seen: tuple[int, ...], report: Report) -> None:
             self.steps, self.seen, self.report, self.done = steps, list(seen), report, 0
 
         def before_training_exp(self, strategy: Any, **_: Any) -> None:
-            strategy.optimizer.state.clear()  # a fresh optimiser each experience, as all methods have
+            strategy.optimizer.state.clear()  # a fresh optimizer each experience, as all methods have
 
         def before_training_iteration(self, strategy: Any, **_: Any) -> None:
             for module in strategy.model.modules():
                 if isinstance(module, Learner):
                     module.learnt = 0
-            share = Optimiser.schedule(SimpleNamespace(moves=self.steps), self.done)
+            share = share_of_peak(self.done, self.steps)
             for group in strategy.optimizer.param_groups:
                 group["lr"] = method.spec.classifier.rate * share
 

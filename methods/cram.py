@@ -9,7 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
-from methods.contract import Batch, Phase, evaluating
+from methods.contract import Batch, Experience, Phase, evaluating
 from methods.shared.code_method import CodeMethod
 from methods.shared.compressor import Snapshot
 
@@ -23,7 +23,7 @@ class CRAM(CodeMethod):
         super().__init__(spec, settings, generator)
         self.snapshot: Snapshot | None = None
 
-    def phases(self, experience: Any) -> list[Phase]:
+    def phases(self, experience: Experience) -> list[Phase]:
         return [
             self.compressor_phase(experience),  # the snapshot is taken in its start
             *self.refresh_phase(experience),
@@ -32,11 +32,21 @@ class CRAM(CodeMethod):
             *self.store_phase(experience),
         ]
 
-    def refresh_phase(self, experience: Any) -> list[Phase]:
+    def refresh_phase(self, experience: Experience) -> list[Phase]:
         """Walk the whole buffer once, a chunk a step; nothing is stored before the second experience."""
         if experience.is_first:
             return []
-        return [Phase("refresh", lambda: self.buffer, self.refresh, epochs=1, shuffle=False, batch=self.spec.chunk)]
+        return [
+            Phase(
+                "refresh",
+                lambda: self.buffer,
+                self.refresh,
+                kind="refresh",
+                epochs=1,
+                shuffle=False,
+                batch=self.spec.chunk,
+            )
+        ]
 
     def begin_compressor(self) -> None:
         if len(self.buffer):

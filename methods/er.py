@@ -1,12 +1,11 @@
 """Experience replay of clips (Chaudhry et al. 2019): raw pixels, or really encoded as JPEG or H.264."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
 from harness.common.settings import setting
-from methods.contract import Batch, Phase, Spec
+from methods.contract import Batch, Experience, Phase, Spec
 from methods.shared.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
 from methods.shared.codecs import CODECS, PayloadBuffer
 from methods.shared.pixel_method import PixelMethod
@@ -41,8 +40,10 @@ class ER(PixelMethod):
             codec = CODECS[settings.codec](spec.clip_shape, settings.quality)
             self.buffer = PayloadBuffer(codec, bytes_for_clips(spec, 0, live), generator, spec.device)
 
-    def phases(self, experience: Any) -> list[Phase]:
-        store = Phase("store", lambda: experience.clips, self.store, epochs=1, shuffle=False, batch=self.spec.chunk)
+    def phases(self, experience: Experience) -> list[Phase]:
+        store = Phase(
+            "store", lambda: experience.clips, self.store, kind="store", epochs=1, shuffle=False, batch=self.spec.chunk
+        )
         return [self.classifier_phase(experience), *([] if experience.is_pretraining else [store])]
 
     def store(self, batch: Batch) -> None:

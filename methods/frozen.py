@@ -3,9 +3,7 @@
 Codes keep their meaning, so there is nothing to refresh (the paper's pre-trained CRAM; REMIND's regime).
 """
 
-from typing import Any
-
-from methods.contract import Phase
+from methods.contract import Experience, Phase
 from methods.shared.code_method import CodeMethod
 
 
@@ -14,7 +12,7 @@ class Frozen(CodeMethod):
 
     name = "frozen"
 
-    def phases(self, experience: Any) -> list[Phase]:
+    def phases(self, experience: Experience) -> list[Phase]:
         return [
             *([self.compressor_phase(experience)] if experience.opens_run and self.spec.weights is None else []),
             self.encode_phase(experience),

@@ -1,8 +1,6 @@
 """Upper bound on pixels: one classifier trained once, at the end, on the clips of all experiences."""
 
-from typing import Any
-
-from methods.contract import Phase
+from methods.contract import Experience, Phase
 from methods.shared.pixel_method import PixelMethod
 
 
@@ -14,5 +12,5 @@ class Joint(PixelMethod):
     bound = True
     joint = True
 
-    def phases(self, experience: Any) -> list[Phase]:
+    def phases(self, experience: Experience) -> list[Phase]:
         return [self.classifier_phase(experience)]

@@ -1,8 +1,6 @@
 """Upper bound on codes: compressor and classifier trained once, at the end, on the clips of all experiences."""
 
-from typing import Any
-
-from methods.contract import Phase
+from methods.contract import Experience, Phase
 from methods.shared.code_method import CodeMethod
 
 
@@ -14,5 +12,5 @@ class JointCodes(CodeMethod):
     bound = True
     joint = True
 
-    def phases(self, experience: Any) -> list[Phase]:
+    def phases(self, experience: Experience) -> list[Phase]:
         return [self.compressor_phase(experience), self.encode_phase(experience), self.classifier_phase(experience)]

@@ -1,8 +1,6 @@
 """Fine-tuning on each experience in turn, without any memory: the lower end."""
 
-from typing import Any
-
-from methods.contract import Phase
+from methods.contract import Experience, Phase
 from methods.shared.pixel_method import PixelMethod
 
 
@@ -11,5 +9,5 @@ class Naive(PixelMethod):
 
     name = "naive"
 
-    def phases(self, experience: Any) -> list[Phase]:
+    def phases(self, experience: Experience) -> list[Phase]:
         return [self.classifier_phase(experience)]

@@ -1,8 +1,6 @@
 """CRAM with the refresh off and nothing else: codes stay as they were written, the compressor still rehearses."""
 
-from typing import Any
-
-from methods.contract import Phase
+from methods.contract import Experience, Phase
 from methods.cram import CRAM
 
 
@@ -11,5 +9,5 @@ class NoRefresh(CRAM):
 
     name = "no_refresh"
 
-    def refresh_phase(self, experience: Any) -> list[Phase]:
+    def refresh_phase(self, experience: Experience) -> list[Phase]:
         return []

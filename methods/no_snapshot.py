@@ -1,8 +1,6 @@
 """CRAM with neither use of the snapshot; it pays for none, so more codes fit its budget."""
 
-from typing import Any
-
-from methods.contract import Phase
+from methods.contract import Experience, Phase
 from methods.shared.code_method import CodeMethod
 
 
@@ -11,7 +9,7 @@ class NoSnapshot(CodeMethod):
 
     name = "no_snapshot"
 
-    def phases(self, experience: Any) -> list[Phase]:
+    def phases(self, experience: Experience) -> list[Phase]:
         return [
             self.compressor_phase(experience),
             self.encode_phase(experience),

@@ -11,7 +11,7 @@ from methods.shared.buffer import CodeRows
 from methods.shared.code_size import code_bytes, code_grid, code_shape, compression_rate, index_bits
 from methods.shared.codecs import CODECS
 from methods.shared.compressor import Compressor
-from methods.shared.quantizer import ProductQuantiser
+from methods.shared.quantizer import ProductQuantizer
 from methods.shared.settings import CompressorSettings
 from tests import tiny
 
@@ -76,15 +76,15 @@ def test_a_quality_outside_the_codec_is_refused(codec, quality):
 
 
 @pytest.mark.parametrize("n_codebooks", [1, 2, 4])
-def test_quantiser_gives_back_its_own_entries(n_codebooks):
-    quantiser = ProductQuantiser(CompressorSettings(n_codebooks=n_codebooks, entries=16))
-    quantiser.codebook.normal_(generator=torch.Generator().manual_seed(0))
+def test_quantizer_gives_back_its_own_entries(n_codebooks):
+    quantizer = ProductQuantizer(CompressorSettings(n_codebooks=n_codebooks, entries=16))
+    quantizer.codebook.normal_(generator=torch.Generator().manual_seed(0))
     codes = torch.randint(16, (5, 2, 3, 3, n_codebooks))
-    vectors = quantiser.look_up(quantiser.codebook, codes)
+    vectors = quantizer.look_up(quantizer.codebook, codes)
     assert vectors.shape == (5, 2, 3, 3, 8)
-    assert torch.equal(quantiser.nearest(vectors), codes)
+    assert torch.equal(quantizer.nearest(vectors), codes)
     part = 8 // n_codebooks
-    assert torch.equal(vectors[0, 0, 0, 0, -part:], quantiser.codebook[-1, codes[0, 0, 0, 0, -1]])
+    assert torch.equal(vectors[0, 0, 0, 0, -part:], quantizer.codebook[-1, codes[0, 0, 0, 0, -1]])
 
 
 def test_more_codebooks_are_trained_and_stored_as_they_are_counted():
@@ -102,14 +102,14 @@ def test_more_codebooks_are_trained_and_stored_as_they_are_counted():
 
 
 def test_the_codebook_moves_by_averages_of_what_it_is_given():
-    quantiser = ProductQuantiser(CompressorSettings(entries=2, dim=1, decay=0.5))
-    quantiser.codebook.copy_(torch.tensor([[[0.0], [10.0]]]))
-    quantiser.total.copy_(quantiser.codebook)
-    quantiser.initialised.fill_(True)
-    quantiser.learn(torch.tensor([[1.0], [3.0]]), torch.Generator(), replace=False)
+    quantizer = ProductQuantizer(CompressorSettings(entries=2, dim=1, decay=0.5))
+    quantizer.codebook.copy_(torch.tensor([[[0.0], [10.0]]]))
+    quantizer.total.copy_(quantizer.codebook)
+    quantizer.initialized.fill_(True)
+    quantizer.learn(torch.tensor([[1.0], [3.0]]), torch.Generator(), replace=False)
     # entry 0: count .5 + .5*2, total 0 + .5*4; entry 1 saw nothing and stays put
-    assert quantiser.codebook.flatten().tolist() == pytest.approx([2 / 1.5, 10.0])
-    assert quantiser.count.flatten().tolist() == [1.5, 0.5]
+    assert quantizer.codebook.flatten().tolist() == pytest.approx([2 / 1.5, 10.0])
+    assert quantizer.count.flatten().tolist() == [1.5, 0.5]
 
 
 SMALL = CompressorSettings()
@@ -161,7 +161,7 @@ def test_settings_of_compressor_reach_the_method():
     assert spec.raw_bytes == 24_576
     compressor = Compressor(CLIP, spec.compressor)
     assert compressor.encoder.inward.out_features == 16
-    assert compressor.quantiser.codebook.shape == (1, 64, 8)
+    assert compressor.quantizer.codebook.shape == (1, 64, 8)
     clips = torch.randint(256, (2, *CLIP), dtype=torch.uint8)
     assert compressor.encode(clips).shape == (2, 2, 8, 8, 1)
     assert compressor.decode(compressor.encode(clips)).shape == (2, *CLIP)

@@ -8,7 +8,7 @@ import torch
 
 from harness.training.drift import probe
 from methods.shared.compressor import Compressor
-from methods.shared.quantizer import ProductQuantiser
+from methods.shared.quantizer import ProductQuantizer
 from methods.shared.replay import replayed_part
 from methods.shared.settings import ReplaySettings
 from tests import tiny
@@ -86,7 +86,7 @@ def test_each_way_to_break_the_refresh_raises_the_latent_shift(before_refresh, b
 
 def test_the_phase_refreshes_with_the_decoder_and_codebook_of_before(before_refresh):
     method = before_refresh.method
-    assert not torch.equal(method.snapshot.codebook, method.compressor.quantiser.codebook)
+    assert not torch.equal(method.snapshot.codebook, method.compressor.quantizer.codebook)
     assert not equal(weights(method.snapshot.decoder), weights(method.compressor.decoder))
     batch = method.buffer.take(np.arange(len(method.buffer)))
     with torch.no_grad():
@@ -103,12 +103,12 @@ def test_the_phase_refreshes_with_the_decoder_and_codebook_of_before(before_refr
 def test_snapshot_is_what_the_experience_before_ended_with():
     run = tiny.begun("cram")
     run.next_experience()
-    codebook, decoder = run.method.compressor.quantiser.codebook.clone(), weights(run.method.compressor.decoder)
+    codebook, decoder = run.method.compressor.quantizer.codebook.clone(), weights(run.method.compressor.decoder)
     experience = run.experiences[1]
     run.one_phase(experience, run.method.phases(experience)[0])
     assert torch.equal(run.method.snapshot.codebook, codebook)
     assert equal(weights(run.method.snapshot.decoder), decoder)
-    assert not torch.equal(run.method.compressor.quantiser.codebook, codebook)
+    assert not torch.equal(run.method.compressor.quantizer.codebook, codebook)
 
 
 def test_the_record_tells_of_the_drift_and_of_the_refresh():
@@ -168,7 +168,7 @@ def test_frozen_is_bit_equal_after_its_first_experience():
     run = tiny.begun("frozen", "benchmark.tasks=3")
     run.next_experience()
     first = weights(run.method.compressor)
-    assert {"quantiser.codebook", "quantiser.count", "quantiser.total"} <= set(first)
+    assert {"quantizer.codebook", "quantizer.count", "quantizer.total"} <= set(first)
     run.to_the_end()
     assert equal(first, weights(run.method.compressor))
 
@@ -181,7 +181,7 @@ def test_the_others_go_on_learning_their_compressor(method):
     run.next_experience()
     assert not any(torch.equal(first[name], value) for name, value in run.method.compressor.encoder.state_dict().items()
                    if name in first)  # fmt: skip
-    assert not torch.equal(first["quantiser.codebook"], run.method.compressor.quantiser.codebook)
+    assert not torch.equal(first["quantizer.codebook"], run.method.compressor.quantizer.codebook)
 
 
 def test_rehearsal_is_half_of_a_compressor_batch_and_refresh_only_does_without():
@@ -262,9 +262,9 @@ def test_reinit_draws_the_codebook_anew_from_the_batch():
     run.next_experience()
     compressor = run.method.compressor
     drawn = []
-    draw = ProductQuantiser._draw
-    compressor.quantiser._draw = lambda parts, where, generator: (
-        drawn.append(where.float().mean().item()) or draw(compressor.quantiser, parts, where, generator)
+    draw = ProductQuantizer._draw
+    compressor.quantizer._draw = lambda parts, where, generator: (
+        drawn.append(where.float().mean().item()) or draw(compressor.quantizer, parts, where, generator)
     )
     experience = run.experiences[1]
     run.one_phase(experience, run.method.phases(experience)[0])
@@ -273,21 +273,21 @@ def test_reinit_draws_the_codebook_anew_from_the_batch():
     kept = tiny.begun("no_refresh")
     kept.next_experience()
     kept.method.begin_compressor()
-    assert kept.method.compressor.quantiser.initialised
+    assert kept.method.compressor.quantizer.initialized
 
 
 def test_replace_first_task_never_replaces_later():
     replaced = {}
     for setting in ("always", "first_task"):
         run = tiny.begun("no_snapshot", f"compressor.replace={setting}", "compressor.decay=0.1", "compressor.steps=12")
-        quantiser = run.method.compressor.quantiser
-        draw, replaced[setting] = quantiser._draw, [0, 0]
+        quantizer = run.method.compressor.quantizer
+        draw, replaced[setting] = quantizer._draw, [0, 0]
 
         def counting(parts, where, generator, draw=draw, counts=replaced[setting], run=run):
             counts[run.position["experience"]] += int(where.sum())
             draw(parts, where, generator)
 
-        quantiser._draw = counting
+        quantizer._draw = counting
         run.to_the_end()
     assert replaced["always"][0] == replaced["first_task"][0] > 256  # beyond the first filling
     assert replaced["always"][1] > 0

@@ -13,7 +13,7 @@ from methods import find
 from methods.contract import Batch, Spec, evaluating
 from methods.shared.code_size import code_bytes, code_grid, compression_rate
 from methods.shared.compressor import Compressor
-from methods.shared.optimizer import Optimiser
+from methods.shared.optimizer import Optimizer
 from methods.shared.settings import ClassifierSettings, CompressorSettings, TrainingSettings, steps_of
 from tests import tiny
 
@@ -59,7 +59,7 @@ def test_one_step_of_the_compressor_and_of_s3d_on_its_codes_at_full_size():
     assert math.isfinite(log["loss"])
     after = method.state()["compressor"]
     changed = {name for name, value in after.items() if not value.equal(before["compressor"][name])}
-    assert {"encoder.space.0.weight", "decoder.space.7.weight", "quantiser.codebook"} <= changed
+    assert {"encoder.space.0.weight", "decoder.space.7.weight", "quantizer.codebook"} <= changed
     method.codes.grow(2)
     method.encode(clips())
     codes = method.codes.take(range(2)).codes
@@ -115,11 +115,11 @@ def losses(module: nn.Module, parts: int) -> list[torch.Tensor]:
 
 def test_gradients_of_several_batches_are_those_of_one_of_all():
     whole, split = network(), network()
-    Optimiser(["m"], [whole], 0.01, 1).step(losses(whole, 1)[0])
-    optimiser = Optimiser(["m"], [split], 0.01, 3, accumulate=3)
+    Optimizer(["m"], [whole], 0.01, 1).step(losses(whole, 1)[0])
+    optimizer = Optimizer(["m"], [split], 0.01, 3, accumulate=3)
     for loss in losses(split, 3):
         assert split[0].weight.equal(network()[0].weight)
-        optimiser.step(loss)
+        optimizer.step(loss)
     assert not split[0].weight.equal(network()[0].weight)
     for a, b in zip(whole.parameters(), split.parameters(), strict=True):
         assert torch.allclose(a, b, atol=1e-6)
@@ -127,13 +127,13 @@ def test_gradients_of_several_batches_are_those_of_one_of_all():
 
 def test_a_resume_between_two_batches_of_a_step_changes_nothing():
     alone, stopped = network(), network()
-    one, two = (Optimiser(["m"], [m], 0.01, 4, accumulate=2) for m in (alone, stopped))
+    one, two = (Optimizer(["m"], [m], 0.01, 4, accumulate=2) for m in (alone, stopped))
     for k in range(4):
         one.step(losses(alone, 4)[k])
         two.step(losses(stopped, 4)[k])
         again = network()
         again.load_state_dict(stopped.state_dict())
-        stopped, two = again, Optimiser.loaded(copy.deepcopy(two.state()), [again])
+        stopped, two = again, Optimizer.loaded(copy.deepcopy(two.state()), [again])
     assert all(a.equal(b) for a, b in zip(alone.parameters(), stopped.parameters(), strict=True))
 
 

@@ -31,9 +31,9 @@ def test_runs_start_from_the_saved_compressor(saved):
     after = walk.method.compressor.state_dict()
     assert all(after[name].equal(value) for name, value in weights.items())
     learns_on = tiny.begun("cram", f"compressor.load={saved}")
-    assert learns_on.method.compressor.state_dict()["quantiser.codebook"].equal(weights["quantiser.codebook"])
+    assert learns_on.method.compressor.state_dict()["quantizer.codebook"].equal(weights["quantizer.codebook"])
     learns_on.next_experience()
-    assert not learns_on.method.compressor.state_dict()["quantiser.codebook"].equal(weights["quantiser.codebook"])
+    assert not learns_on.method.compressor.state_dict()["quantizer.codebook"].equal(weights["quantizer.codebook"])
 
 
 def test_the_same_training_gives_the_same_file(saved, tmp_path):

@@ -35,11 +35,11 @@ class Linear(Method):
         return [Phase("classifier", lambda: experience.clips, self.train, self.begin, steps=4, batch=8)]
 
     def begin(self):
-        self.begin_optimiser(["classifier"], 1e-2)
+        self.begin_optimizer(["classifier"], 1e-2)
 
     def train(self, batch):
         loss = F.cross_entropy(self.classifier(pooled(batch.clips)), batch.target)
-        self.optimise(loss)
+        self.optimize(loss)
         return {"loss": float(loss.detach())}
 
     def predict(self, clips):
@@ -102,7 +102,7 @@ class BranchAName(Linear):
         def begin():
             if not experience.is_first:
                 self.add(name)
-            self.begin_optimiser(["classifier", *self.names], 1e-2)
+            self.begin_optimizer(["classifier", *self.names], 1e-2)
 
         return [Phase("classifier", lambda: experience.clips, self.train, begin, steps=4, batch=8)]
 
@@ -116,7 +116,7 @@ class BranchAName(Linear):
 
     def train(self, batch):
         loss = F.cross_entropy(self.logits(batch.clips), batch.target)
-        self.optimise(loss)
+        self.optimize(loss)
         return {"loss": float(loss.detach())}
 
     def predict(self, clips):
@@ -161,7 +161,7 @@ class TwoViews(Linear):
         assert batch.clips.shape == (8, 2, *self.spec.clip_shape)
         plain, moved = self.classifier(pooled(batch.clips)).unbind(1)
         loss = F.cross_entropy(plain, batch.target) + F.mse_loss(moved, plain)
-        self.optimise(loss)
+        self.optimize(loss)
         return {"loss": float(loss.detach())}
 
 
@@ -208,7 +208,7 @@ class Dark(Linear):
         if len(self.buffer):
             old = self.buffer.sample(4)
             loss = loss + F.mse_loss(self.classifier(pooled(old.clips)), old.extra["logits"])
-        self.optimise(loss)
+        self.optimize(loss)
         return {"loss": float(loss.detach())}
 
     def store(self, batch):
@@ -271,7 +271,7 @@ class StaleCopy(Linear):
         with torch.no_grad():
             wanted = self.teacher(features)
         loss = F.cross_entropy(logits, batch.target) + F.mse_loss(logits, wanted)
-        self.optimise(loss)
+        self.optimize(loss)
         return {"loss": float(loss.detach())}
 
 
@@ -352,12 +352,12 @@ class Diverges(Linear):
     def train(self, batch):
         self.steps += 1
         loss = F.cross_entropy(self.classifier(pooled(batch.clips)), batch.target)
-        self.optimise(loss * (float("nan") if self.steps == 3 else 1))
+        self.optimize(loss * (float("nan") if self.steps == 3 else 1))
 
 
 @register("diverges_alone")
 class DivergesAlone(Diverges):
-    """the same, with a step of its own instead of self.optimise"""
+    """the same, with a step of its own instead of self.optimize"""
 
     def begin(self):
         pass

@@ -86,7 +86,7 @@ def hours(context: Context, method: Method, steps: dict[str, int], seconds: dict
         total += trained * spec.replay.compressor_share * seconds["decode"]
     last = stream.train_stream[-1]
     at_last = CurrentExperience(last, stream.n_experiences, context.clips(last), opens_run=False)
-    if "refresh" in {phase.name for phase in method.phases(at_last)}:
+    if "refresh" in {phase.kind for phase in method.phases(at_last)}:
         most = sum(sizes) if method.bound else method.buffer.capacity
         stored = np.minimum(np.cumsum(sizes)[:-1], most).sum()
         total += int(stored) * (seconds["encode"] + seconds["decode"])

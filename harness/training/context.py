@@ -39,6 +39,7 @@ class Context:
             clip_shape=(self.benchmark.frames, self.benchmark.height, self.benchmark.width, 3),
             n_classes=self.stream.n_classes,
             n_pretraining_classes=len(self.stream.pretraining_classes),
+            n_experiences=self.stream.n_experiences,
             device=self.device,
             budget=config["memory"]["budget"],
             count=config["memory"]["count"],

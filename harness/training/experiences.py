@@ -14,12 +14,12 @@ class CurrentExperience:
         self, experience: Experience, n_experiences: int, clips: ClipSource, opens_run: bool, n_merged: int = 1
     ):
         """`n_merged`: experiences given as one to a joint method; `opens_run`: the very first data the method gets."""
-        new = set(experience.classes_in_this_experience)
-        of_stream = () if experience.is_pretraining else experience.classes_seen_so_far
-        self.previous_classes: tuple[int, ...] = tuple(c for c in of_stream if c not in new)
         self.current_experience: int = experience.current_experience
         self.classes_in_this_experience: tuple[int, ...] = experience.classes_in_this_experience
         self.classes_seen_so_far: tuple[int, ...] = experience.classes_seen_so_far
+        own = set(self.classes_in_this_experience)
+        earlier = () if n_merged > 1 else self.classes_seen_so_far
+        self.previous_classes: tuple[int, ...] = tuple(c for c in earlier if c not in own)
         self.is_pretraining: bool = experience.is_pretraining
         self.n_experiences = n_experiences
         self.n_merged = n_merged

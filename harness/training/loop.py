@@ -61,7 +61,7 @@ class Run(RunState):
             self.journal.step(self.place(experience, phase.name, step + 1, steps, log.get("loss")), len(batch), log)
             self.save_if_due(self.execution["checkpoint"]["minutes"])
         self.memory.measure(self.method, experience, phase.name, "end")
-        self.method.optimiser = None
+        self.method.optimizer = None
         self.journal.add_time()
-        if phase.name == "compressor" and not experience.is_pretraining:
+        if phase.kind == "compressor" and not experience.is_pretraining:
             self.measure_drift(experience, "before")

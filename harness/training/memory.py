@@ -1,4 +1,4 @@
-"""What a method carries, in bytes of storage of its saved state (design: live model, optimiser and scratch apart)."""
+"""What a method carries, in bytes of storage of its saved state (design: live model, optimizer and scratch apart)."""
 
 from typing import Any
 
@@ -33,6 +33,11 @@ def state_bytes(value: Any, skip: set[int]) -> int:
     return 0 if value is None else PLAIN_BYTES
 
 
+def _ids(value: Any) -> set[int]:
+    """Sample ids that a saved store names; none for anything else."""
+    return set(value["sample_id"].tolist()) if isinstance(value, dict) and "sample_id" in value else set()
+
+
 def stored_ids(method: Method) -> set[int]:
     """Sample ids of everything that a method's stores hold."""
     held = [value["sample_id"] for value in method.state().values() if isinstance(value, dict) and "sample_id" in value]
@@ -54,7 +59,8 @@ class MemoryMeter:
         # state() may hand over detached tensors: the address says that it is the same storage.
         storages = [t.untyped_storage() for m in modules.values() for t in m.state_dict().values() if t.numel()]
         live_bytes = {storage.data_ptr(): storage.nbytes() for storage in storages}
-        heads = sum(t.nbytes for m in modules.values() for n, t in m.state_dict().items() if "head" in n.split("."))
+        head = method.head_module()
+        heads = 0 if head is None else sum(t.nbytes for t in head.state_dict().values())
         live = sum(live_bytes.values())
         holders, scratch = self._holders(method, set(live_bytes), experience.own_ids, at)
         if experience.current_experience >= 0:
@@ -83,11 +89,10 @@ class MemoryMeter:
     def _holders(method: Method, live: set[int], own_ids: set[int], at: str) -> tuple[dict[str, int], int]:
         holders, scratch, seen = {}, 0, set(live)
         for name, value in method.state().items():
-            if name == "optimiser" and at != "boundary":
+            if name == "optimizer" and at != "boundary":
                 continue
             size = state_bytes(value, seen)
-            store = getattr(method, name, None)
-            if name in method.scratch and at != "boundary" and set(store.sample_id[: len(store)].tolist()) <= own_ids:
+            if name in method.task_local and at != "boundary" and _ids(value) <= own_ids:
                 scratch += size
             elif size:
                 holders[name] = size

@@ -65,8 +65,7 @@ class RunState:
 
     def end_experience(self, experience: CurrentExperience) -> None:
         """Drop what is local to the task and close the clips; then measure memory and drift."""
-        for name in self.method.scratch:
-            getattr(self.method, name).clear()
+        self.method.end_experience()
         if experience.is_pretraining:
             if stored_ids(self.method) & experience.own_ids:
                 raise ValueError(

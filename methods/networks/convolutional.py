@@ -2,7 +2,7 @@
 
 As there: 4x4 convolutions of stride 2 whose channels double up to `width`, a step that halves time, two residual
 blocks of four times the width, and the mirror image as decoder; reflecting borders. The bottleneck is a product
-quantiser of fewer codebooks, so that 224x224x14 clips take 8,232 bytes (256x) with six codebooks of 256 entries.
+quantizer of fewer codebooks, so that 224x224x14 clips take 8,232 bytes (256x) with six codebooks of 256 entries.
 """
 
 import math

@@ -41,7 +41,7 @@ class Classifier(Headed):
 
 
 class PixelClassifier(Headed):
-    """The same classifier on pixels: the compressor's encoder, untrained and without quantiser, is its stem."""
+    """The same classifier on pixels: the compressor's encoder, untrained and without quantizer, is its stem."""
 
     def __init__(self, clip_shape: tuple[int, ...], compressor: CompressorSettings, width: int, n_classes: int):
         super().__init__()

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.contract import Batch, Method, Phase, Spec, evaluating
+from methods.contract import Batch, Experience, Method, Phase, Spec, evaluating
 from methods.shared.buffer import Buffer, CodeRows, Store, clips_that_fit
 from methods.shared.classifier import classification_loss, code_classifier
 from methods.shared.code_size import code_shape, index_bits
@@ -19,6 +19,7 @@ from methods.shared.settings import steps_of
 class CodeMethod(Method):
     """Compress, classify codes, keep codes in the buffer; subclasses say in `phases` how the compressor goes on."""
 
+    task_local = ("codes",)
     NOT_STATE = Method.NOT_STATE | {"rows"}
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
@@ -30,7 +31,6 @@ class CodeMethod(Method):
         self.classifier = self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
         self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
         self.codes = Store(self.rows, 0, spec.device)
-        self.scratch = ("codes",)
         self.buffer = Buffer(self.rows, self.capacity(), generator, spec.device)
 
     def reserved_bytes(self) -> int:
@@ -44,7 +44,7 @@ class CodeMethod(Method):
         what = f"method {self.name}"
         return clips_that_fit(self.spec, self.rows.row_bytes, self.reserved_bytes(), self.live_bytes(), what)
 
-    def compressor_phase(self, experience: Any) -> Phase:
+    def compressor_phase(self, experience: Experience) -> Phase:
         """Train the compressor on current clips and, after the first experience, on rehearsed ones."""
         s, share = self.spec.compressor, self.spec.replay.compressor_share
         has_past = self.rehearses() and not experience.is_first
@@ -52,9 +52,9 @@ class CodeMethod(Method):
         if s.first_steps and experience.opens_run and experience.n_merged == 1:
             steps = s.first_steps
         return Phase("compressor", lambda: experience.clips, self.train_compressor, start=self.begin_compressor,
-                     steps=steps, batch=fresh_part(s.batch, share, has_past))  # fmt: skip
+                     kind="compressor", steps=steps, batch=fresh_part(s.batch, share, has_past))  # fmt: skip
 
-    def encode_phase(self, experience: Any) -> Phase:
+    def encode_phase(self, experience: Experience) -> Phase:
         """Encode each current clip once; from here on no video is decoded."""
 
         views = self.spec.classifier.views
@@ -62,18 +62,18 @@ class CodeMethod(Method):
         def begin() -> None:
             self.codes = Store(self.rows, len(experience.clips) * views, self.spec.device)
 
-        return Phase("encode", lambda: experience.clips, self.encode, start=begin, epochs=1, shuffle=False,
-                     batch=max(1, self.spec.chunk // views), views=views)  # fmt: skip
+        return Phase("encode", lambda: experience.clips, self.encode, start=begin, kind="encode",
+                     epochs=1, shuffle=False, batch=max(1, self.spec.chunk // views), views=views)  # fmt: skip
 
-    def classifier_phase(self, experience: Any) -> Phase:
+    def classifier_phase(self, experience: Experience) -> Phase:
         """Train the classifier on codebook vectors of current and stored codes."""
         s, replay = self.spec.classifier, self.spec.replay
         fresh = fresh_part(s.batch, replay.share, not experience.is_first, replay.iid)
         steps = steps_of(s, len(experience.clips), experience.n_merged)
         return Phase("classifier", lambda: self.codes, self.train_classifier, start=self.begin_classifier,
-                     steps=steps, batch=fresh)  # fmt: skip
+                     kind="classifier", steps=steps, batch=fresh)  # fmt: skip
 
-    def store_phase(self, experience: Any) -> list[Phase]:
+    def store_phase(self, experience: Experience) -> list[Phase]:
         """Offer the current codes to the buffer; nothing of the pre-training part, whose classes are not streamed."""
         if experience.is_pretraining:
             return []
@@ -83,7 +83,8 @@ class CodeMethod(Method):
             index = np.arange(0, len(self.codes), views)
             return index, np.zeros_like(index)
 
-        return [Phase("store", lambda: self.codes, self.store, epochs=1, shuffle=False, batch=self.spec.chunk,
+        return [Phase("store", lambda: self.codes, self.store, kind="store",
+                      epochs=1, shuffle=False, batch=self.spec.chunk,
                       sampler=clips_themselves if views > 1 else None)]  # fmt: skip
 
     def rehearses(self) -> bool:
@@ -96,8 +97,8 @@ class CodeMethod(Method):
 
     def begin_compressor(self) -> None:
         if self.spec.compressor.reinit == "each_task":
-            self.compressor.quantiser.forget()
-        self.begin_optimiser(["compressor"], self.spec.compressor.rate)
+            self.compressor.quantizer.forget()
+        self.begin_optimizer(["compressor"], self.spec.compressor.rate)
 
     def train_compressor(self, batch: Batch) -> dict[str, float]:
         clips, n_old, seconds = to_float(batch.clips), self.spec.compressor.batch - len(batch), 0.0
@@ -109,7 +110,7 @@ class CodeMethod(Method):
             seconds = time.perf_counter() - began
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
-        self.optimise(loss)
+        self.optimize(loss)
         return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch), "samples": len(clips),
                 "rehearsal_seconds": seconds}  # fmt: skip
 
@@ -122,13 +123,13 @@ class CodeMethod(Method):
             self.codes.append(batch, self.compressor.encode(clips))
 
     def begin_classifier(self) -> None:
-        self.begin_optimiser(["classifier"], self.spec.classifier.rate)
+        self.begin_optimizer(["classifier"], self.spec.classifier.rate)
 
     def train_classifier(self, batch: Batch) -> dict[str, float]:
         s, n_current = self.spec.classifier, len(self.codes) // self.spec.classifier.views
         batch, n_old = replayed_part(batch, s.batch, self.spec.replay, self.buffer, n_current)
         loss, log = classification_loss(self.classifier(self.compressor.embed(batch.codes)), batch.target)
-        self.optimise(loss)
+        self.optimize(loss)
         return {**log, "replayed": n_old, "samples": len(batch)}
 
     def store(self, batch: Batch) -> None:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from methods.networks import COMPRESSORS
-from methods.shared.quantizer import ProductQuantiser
+from methods.shared.quantizer import ProductQuantizer
 from methods.shared.settings import CompressorSettings
 
 
@@ -33,30 +33,30 @@ class Snapshot(nn.Module):
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
         """Codes -> clips float [B,T,H,W,3], clamped to 0..1."""
-        return self.decoder(ProductQuantiser.look_up(self.codebook, codes)).clamp(0, 1)
+        return self.decoder(ProductQuantizer.look_up(self.codebook, codes)).clamp(0, 1)
 
 
 class Compressor(nn.Module):
-    """Encoder, product quantiser and decoder, trained together (VQ-VAE, van den Oord et al. 2017; EMA codebook)."""
+    """Encoder, product quantizer and decoder, trained together (VQ-VAE, van den Oord et al. 2017; EMA codebook)."""
 
     def __init__(self, clip_shape: tuple[int, ...], settings: CompressorSettings):
         super().__init__()
         self.settings = settings
         self.encoder = encoder(clip_shape, settings)
-        self.quantiser = ProductQuantiser(settings)
+        self.quantizer = ProductQuantizer(settings)
         self.decoder: nn.Module = COMPRESSORS.get(settings.network).decoder(clip_shape, settings)
 
     def loss(self, clips: Tensor, generator: torch.Generator, replace: bool) -> Tensor:
         """Reconstruction + commitment on float clips in 0..1; moves the codebook by one EMA step."""
         latents = self.encoder(clips)
-        vectors, commitment = self.quantiser.learn(latents, generator, replace)
+        vectors, commitment = self.quantizer.learn(latents, generator, replace)
         reconstruction = F.mse_loss(self.decoder(vectors), clips)
         return self.settings.reconstruction * reconstruction + self.settings.commitment * commitment
 
     @torch.no_grad()
     def encode(self, clips: Tensor) -> Tensor:
         """Clips, uint8 or float in 0..1 [B,T,H,W,3] -> codes int64 [B,T',H',W',n_codebooks]."""
-        return self.quantiser.nearest(self.encoder(to_float(clips)))
+        return self.quantizer.nearest(self.encoder(to_float(clips)))
 
     @torch.no_grad()
     def decode(self, codes: Tensor) -> Tensor:
@@ -65,10 +65,10 @@ class Compressor(nn.Module):
 
     def embed(self, codes: Tensor) -> Tensor:
         """Codes -> codebook vectors [B,T',H',W',dim], what the classifier sees."""
-        return ProductQuantiser.look_up(self.quantiser.codebook, codes)
+        return ProductQuantizer.look_up(self.quantizer.codebook, codes)
 
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.decoder, self.quantiser.codebook)
+        return Snapshot(self.decoder, self.quantizer.codebook)
 
 
 def to_float(clips: Tensor) -> Tensor:

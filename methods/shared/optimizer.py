@@ -1,4 +1,4 @@
-"""One optimiser for all methods: AdamW with warm-up and cosine decay, saved and loaded with the state."""
+"""One optimizer for all methods: AdamW with warm-up and cosine decay, saved and loaded with the state."""
 
 import math
 from typing import Any
@@ -11,7 +11,13 @@ FLOOR = 0.1  # of the peak rate, reached at the last step
 CLIP_NORM = 5.0
 
 
-class Optimiser:
+def share_of_peak(step: int, steps: int) -> float:
+    """Share of the peak rate at one of `steps` steps of the weights: linear warm-up, then cosine to FLOOR."""
+    warm = min(1.0, (step + 1) / WARM_UP)
+    return warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * step / max(1, steps))))
+
+
+class Optimizer:
     """AdamW (no weight decay) over some of a method's modules for a known number of steps."""
 
     def __init__(self, names: list[str], modules: list[nn.Module], rate: float, steps: int, accumulate: int = 1):
@@ -26,7 +32,7 @@ class Optimiser:
         if not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()}")
         for group in self.torch.param_groups:
-            group["lr"] = self.rate * self.schedule(self.taken // self.accumulate)
+            group["lr"] = self.rate * share_of_peak(self.taken // self.accumulate, self.moves)
         if self.taken % self.accumulate == 0:
             self.torch.zero_grad(set_to_none=True)
         (loss / self.accumulate if self.accumulate > 1 else loss).backward()
@@ -35,12 +41,8 @@ class Optimiser:
             nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
             self.torch.step()
 
-    def schedule(self, step: int) -> float:
-        """Share of the peak rate at a step of the weights: linear warm-up, then cosine to FLOOR."""
-        warm = min(1.0, (step + 1) / WARM_UP)
-        return warm * (FLOOR + (1 - FLOOR) * 0.5 * (1 + math.cos(math.pi * step / max(1, self.moves))))
-
     def state(self) -> dict[str, Any]:
+        """All that the next step depends on, but for the weights."""
         summed = self.taken % self.accumulate and [p.grad for p in self.parameters]
         return {
             **({"accumulate": self.accumulate, "gradients": summed or None} if self.accumulate > 1 else {}),
@@ -52,10 +54,11 @@ class Optimiser:
         }
 
     @classmethod
-    def loaded(cls, state: dict[str, Any], modules: list[nn.Module]) -> "Optimiser":
-        optimiser = cls(state["modules"], modules, state["rate"], state["steps"], state.get("accumulate", 1))
-        optimiser.torch.load_state_dict(state["torch"])
-        optimiser.taken = state["taken"]
-        for parameter, gradient in zip(optimiser.parameters, state.get("gradients") or [], strict=False):
+    def loaded(cls, state: dict[str, Any], modules: list[nn.Module]) -> "Optimizer":
+        """The optimizer of a saved state, over the modules as they are now."""
+        optimizer = cls(state["modules"], modules, state["rate"], state["steps"], state.get("accumulate", 1))
+        optimizer.torch.load_state_dict(state["torch"])
+        optimizer.taken = state["taken"]
+        for parameter, gradient in zip(optimizer.parameters, state.get("gradients") or [], strict=False):
             parameter.grad = None if gradient is None else gradient.to(parameter)
-        return optimiser
+        return optimizer

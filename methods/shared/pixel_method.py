@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.contract import Batch, Method, Phase, Spec, evaluating
+from methods.contract import Batch, Experience, Method, Phase, Spec, evaluating
 from methods.shared.classifier import classification_loss, pixel_classifier
 from methods.shared.replay import fresh_part, replayed_part
 from methods.shared.settings import steps_of
@@ -19,9 +19,8 @@ class PixelMethod(Method):
         super().__init__(spec, settings, generator)
         classes = spec.n_pretraining_classes or spec.n_classes
         self.classifier = self.placed(pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
-        self.buffer = None
 
-    def classifier_phase(self, experience: Any) -> Phase:
+    def classifier_phase(self, experience: Experience) -> Phase:
         s, replay = self.spec.classifier, self.spec.replay
         has_past = self.buffer is not None and not experience.is_first
         fresh = fresh_part(s.batch, replay.share, has_past, replay.iid)
@@ -36,15 +35,16 @@ class PixelMethod(Method):
             return rng.permutation(n_clips), rng.integers(0, s.views, n_clips)
 
         return Phase("classifier", lambda: experience.clips, step, start=self.begin_classifier,
-                     steps=steps, batch=fresh, sampler=one_view_each if s.views > 1 else None)  # fmt: skip
+                     kind="classifier", steps=steps, batch=fresh,
+                     sampler=one_view_each if s.views > 1 else None)  # fmt: skip
 
     def begin_classifier(self) -> None:
-        self.begin_optimiser(["classifier"], self.spec.classifier.rate)
+        self.begin_optimizer(["classifier"], self.spec.classifier.rate)
 
     def train_classifier(self, batch: Batch, n_current: int) -> dict[str, float]:
         batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, n_current)
         loss, log = classification_loss(self.classifier(batch.clips), batch.target)
-        self.optimise(loss)
+        self.optimize(loss)
         return {**log, "replayed": n_old, "samples": len(batch)}
 
     def predict(self, clips: Tensor) -> Tensor:

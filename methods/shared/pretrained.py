@@ -42,6 +42,7 @@ def load(path: Path, settings: CompressorSettings) -> dict[str, Tensor]:
         known = content["format"] == FORMAT
     except Exception as error:  # whatever a damaged or foreign file makes torch raise
         raise ValueError(f"compressor.load: '{path}' is no compressor of harness.pretrain ({_why(error)})") from error
+    weights = {_renamed(name): value for name, value in weights.items()}
     if not known:
         raise ValueError(f"compressor.load: '{path}' is of another version ({content['format']})")
     wanted = {name: asdict(settings)[name] for name in FITTING}
@@ -50,6 +51,11 @@ def load(path: Path, settings: CompressorSettings) -> dict[str, Tensor]:
     if other:
         raise ValueError(f"compressor.load: '{path}' has weights of other shapes: {'; '.join(other)}")
     return weights
+
+
+def _renamed(name: str) -> str:
+    """The name of a weight today: files saved before 0.2 spell two of them the British way."""
+    return name.replace("quantiser.", "quantizer.").replace(".initialised", ".initialized")
 
 
 def _why(error: Exception) -> str:

@@ -1,4 +1,4 @@
-"""Product quantiser with EMA codebooks (van den Oord et al. 2017, appendix A.1; Razavi et al. 2019)."""
+"""Product quantizer with EMA codebooks (van den Oord et al. 2017, appendix A.1; Razavi et al. 2019)."""
 
 import torch
 import torch.nn.functional as F
@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from methods.shared.settings import CompressorSettings
 
 
-class ProductQuantiser(nn.Module):
+class ProductQuantizer(nn.Module):
     """`n_codebooks` codebooks of `entries` vectors; each takes its share of the latent's dimensions.
 
-    Everything it needs, 'initialised' included, is a registered buffer: a copy without that flag would draw the
+    Everything it needs, 'initialized' included, is a registered buffer: a copy without that flag would draw the
     codebook anew in silence.
     """
 
@@ -26,7 +26,7 @@ class ProductQuantiser(nn.Module):
         self.register_buffer("codebook", torch.zeros(*shape, dim))
         self.register_buffer("count", torch.ones(shape))
         self.register_buffer("total", torch.zeros(*shape, dim))
-        self.register_buffer("initialised", torch.tensor(False))
+        self.register_buffer("initialized", torch.tensor(False))
 
     def _split(self, latents: Tensor) -> Tensor:
         return latents.float().reshape(-1, self.codebook.shape[0], self.codebook.shape[2]).transpose(0, 1)  # [Q,N,d]
@@ -52,9 +52,9 @@ class ProductQuantiser(nn.Module):
         with torch.autocast(latents.device.type, enabled=False):
             latents = latents.float()
             parts = self._split(latents.detach())
-            if not self.initialised:
+            if not self.initialized:
                 self._draw(parts, torch.ones_like(self.count, dtype=torch.bool), generator)
-                self.initialised.fill_(True)
+                self.initialized.fill_(True)
             codes = self.nearest(latents)
             vectors = self.look_up(self.codebook, codes)
             self._move(parts, codes.reshape(-1, self.codebook.shape[0]).T)
@@ -67,7 +67,7 @@ class ProductQuantiser(nn.Module):
 
     def forget(self) -> None:
         """Have the codebook drawn anew from the next batch (`compressor.reinit=each_task`)."""
-        self.initialised.fill_(False)
+        self.initialized.fill_(False)
 
     @torch.no_grad()
     def _move(self, parts: Tensor, codes: Tensor) -> None:
