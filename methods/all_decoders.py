@@ -8,7 +8,7 @@ from torch import Tensor
 
 from methods.contract import Batch
 from methods.cram import CRAM
-from methods.shared.buffer import Store
+from methods.shared.buffers import Store
 
 
 class AllDecoders(CRAM):

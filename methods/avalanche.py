@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from methods.contract import Experience, Method, Spec, evaluating
 from methods.shared.avalanche_strategies import STRATEGIES, Sizes
-from methods.shared.buffer import LABEL_BYTES, clips_that_fit
+from methods.shared.buffers import LABEL_BYTES, clips_that_fit
 from methods.shared.classifier import pixel_classifier
 from methods.shared.optimizer import CLIP_NORM, share_of_peak
 from methods.shared.settings import steps_of

@@ -28,7 +28,7 @@ from methods.shared.settings import (
 )  # fmt: skip
 
 if TYPE_CHECKING:
-    from methods.shared.buffer import Buffer
+    from methods.shared.buffers import Remembers
 
 CHUNK, CHUNK_BYTES = 256, 64_000_000
 KINDS = ("compressor", "refresh", "encode", "classifier", "store", "other")
@@ -170,7 +170,7 @@ class Method:
     # What the harness keeps for itself; everything else on `self` is state.
     NOT_STATE: ClassVar[frozenset[str]] = frozenset({"spec", "settings", "generator", "phase_steps", "task_local"})
 
-    buffer: "Buffer | None" = None  # where past clips are, if the method remembers any
+    buffer: "Remembers | None" = None  # where past clips are, if the method remembers any
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         self.spec, self.settings, self.generator = spec, settings, generator

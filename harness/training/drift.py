@@ -8,7 +8,8 @@ import torch
 from benchmarks.randomness import generator
 from harness.training.batches import ClipSource
 from methods.contract import Method, evaluating
-from methods.shared.buffer import CodeRows, Store
+from methods.forms.codes import CodeRows
+from methods.shared.buffers import Store
 
 PROBE = 200  # stored clips
 

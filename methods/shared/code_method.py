@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from methods.contract import Batch, Experience, Method, Phase, Spec, evaluating
-from methods.shared.buffer import Buffer, CodeRows, Store, clips_that_fit
+from methods.forms.codes import CodeRows
+from methods.shared.buffers import Buffer, Store, clips_that_fit
 from methods.shared.classifier import classification_loss, code_classifier
 from methods.shared.code_size import code_shape, index_bits
 from methods.shared.compressor import Compressor, to_float
