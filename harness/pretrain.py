@@ -57,7 +57,7 @@ def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
     torch.set_num_threads(config["execution"]["threads"])
     with torch.random.fork_rng():
         run = Run(config, work, _Shown())
-        experience = run.experiences()[0]
+        experience = run.experiences[0]
         if not experience.is_pretraining:
             raise ValueError(f"setting={config['setting']} has no pre-training part: leave the setting out")
         run.one_phase(experience, run.method.compressor_phase(experience))

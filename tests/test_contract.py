@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from harness import check
-from harness.training.loop import run
+from harness.training.execute import run
 from methods import METHODS
 from tests import tiny
 

@@ -67,3 +67,94 @@ def test_pins_of_uv_and_pip_agree():
     pip = (ROOT / "constraints.txt").read_text().split()
     assert sorted(uv) == sorted(pip)
     assert all(line.count("==") == 1 and "//" not in line for line in pip)
+
+
+def edges(path: Path) -> set[str]:
+    """The project's files, as module names, that a file imports; imports for types alone do not count."""
+    tree = ast.parse(path.read_text())
+    for_types = [node for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)]
+    typing = {id(inner) for node in for_types for statement in node.body for inner in ast.walk(statement)}
+    found: set[str] = set()
+    for node in (node for node in ast.walk(tree) if id(node) not in typing):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {name if (name := f"{node.module}.{alias.name}") in MODULES else node.module
+                      for alias in node.names}  # fmt: skip
+    return found & MODULES.keys()
+
+
+def module_of(path: Path) -> str:
+    """The name under which a file is imported."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """The names of a circle, the first one again at the end; empty where there is none."""
+    done: set[str] = set()
+
+    def walk(name: str, way: list[str]) -> list[str]:
+        if name in way:
+            return [*way[way.index(name) :], name]
+        if name in done:
+            return []
+        found = next(filter(None, (walk(other, [*way, name]) for other in sorted(graph[name]))), [])
+        done.add(name)
+        return found
+
+    return next(filter(None, (walk(name, []) for name in graph)), [])
+
+
+MODULES = {module_of(path): path for path in FILES}
+# The imports between folders that go against the usual direction, and why they are right.
+BACKWARDS = {
+    ("methods.shared", "methods"): "what methods share keeps the contract, which stands at the top of the room",
+    ("methods.networks", "methods.shared"): "networks read the declared settings of compressor and classifier",
+    ("benchmarks.frames", "benchmarks"): "random numbers of a stream and of a cache come from one file",
+    ("results.reference", "results"): "published numbers are laid out as a table of results is",
+    ("harness.training", "harness.launching"): "the loop stops where signals.py says that it was asked to",
+}
+# What a folder of harness may import of the others; harness.common may be imported by all.
+HARNESS = {
+    "harness.common": set(),
+    "harness.config": set(),
+    "harness.storage": set(),
+    "harness.training": {"config", "storage", "launching"},
+    "harness.launching": {"config", "storage", "training"},
+    "harness.planning": {"config", "training"},
+    "harness.benchmarking": {"config", "training", "planning"},
+}
+
+
+def test_no_circle_of_files():
+    graph = {name: edges(path) - {name} for name, path in MODULES.items()}
+    assert not circle(graph), "files import each other: " + " -> ".join(circle(graph))
+
+
+def test_no_circle_of_folders():
+    folder = {name: ".".join(path.relative_to(ROOT).parent.parts) for name, path in MODULES.items()}
+    graph: dict[str, set[str]] = {name: set() for name in folder.values()}
+    for name, path in MODULES.items():
+        graph[folder[name]] |= {folder[other] for other in edges(path)} - {folder[name]}
+    for one, other in BACKWARDS:
+        assert other in graph[one], f"{one} imports {other} no more: take it out of BACKWARDS"
+        graph[one].remove(other)
+    assert not circle(graph), "folders import each other: " + " -> ".join(circle(graph))
+
+
+@pytest.mark.parametrize("room", HARNESS)
+def test_folders_of_harness_import_one_way(room):
+    allowed = {room, "harness", "harness.common", *(f"harness.{name}" for name in HARNESS[room])}
+    for path in sorted((ROOT / room.replace(".", "/")).glob("*.py")):
+        for name in edges(path):
+            if name.startswith("harness."):
+                folder = ".".join(MODULES[name].relative_to(ROOT).parent.parts)
+                assert folder in allowed, f"{path.relative_to(ROOT)} imports {name}"
+
+
+@pytest.mark.parametrize("path", [path for path in FILES if path.name == "__init__.py"],
+                         ids=lambda path: str(path.relative_to(ROOT)))  # fmt: skip
+def test_every_folder_says_what_it_is(path):
+    text = ast.get_docstring(ast.parse(path.read_text()))
+    assert text, f"{path.relative_to(ROOT)} has no docstring"
+    assert len(text.splitlines()) <= 15

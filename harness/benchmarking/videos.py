@@ -1,16 +1,17 @@
-"""Speed of recorded videos on this machine: decoding once and reading back, against the bare decoder; waiting for data.
+"""Speed of recorded videos on this machine: decoding once and reading back, against the bare decoder.
 
 The videos are made here: a minute of 1080p and short ones of 340x256, as of EPIC-KITCHENS-100 and Kinetics; moving,
 noisy texture in H.264 with B-frames and a key frame every two seconds.
 """
 
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from harness.benchmarking.timing import interleaved, row
 
 FRAMES, SIZE = 14, 224
 # Name -> width, height, frames a second, seconds, number of files, clips of a file, bits a second.
@@ -22,7 +23,6 @@ def bench_videos(rounds: int = 3) -> list[dict[str, Any]]:
     from benchmarks.clips import ClipTable
     from benchmarks.frames.build import Wish, prepare
     from benchmarks.frames.decode import decode, fit, frame_times
-    from harness.bench import interleaved, row
 
     found = []
     for kind, how in KINDS.items():
@@ -94,41 +94,3 @@ def _write(path: Path, width: int, height: int, rate: int, seconds: int, bits: i
             picture[:height] = np.roll(texture, 3 * number, axis=1) + noise[number % 8]
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="yuv420p")))
         container.mux(stream.encode())
-
-
-def bench_waiting(rounds: int = 5) -> list[dict[str, Any]]:
-    """Share of er's steps on cached moving digits spent waiting for data, with a loader worker or none."""
-    import torch
-
-    from harness.bench import _tiny, row, spread
-    from harness.training.batches import Plan, batches
-    from harness.training.loop import Run
-
-    torch.set_num_threads(1)
-    run = Run(_tiny("er", "classifier.steps=40"), Path(tempfile.mkdtemp(prefix="bench-")))
-    experience = run.experiences()[0]
-    phase = run.method.phases(experience)[0]
-    source = phase.data()
-    plan = Plan(phase, len(source), (0, 0, phase.name))
-    run.method.phase_steps = 40 * (rounds + 1) * 2
-    phase.start()
-
-    def share(workers: int) -> float:
-        waited, began = 0.0, time.perf_counter()
-        taken = batches(source, plan, 0, 40, workers)
-        for _ in range(40):
-            asked = time.perf_counter()
-            batch = next(taken)
-            waited += time.perf_counter() - asked
-            phase.step(batch)
-        return waited / (time.perf_counter() - began)
-
-    shares: dict[int, list[float]] = {0: [], 1: []}
-    for number in range(rounds + 1):
-        for workers in shares:
-            value = share(workers)
-            if number:
-                shares[workers].append(value)
-    none, one = (spread(values)["median"] for values in shares.values())
-    return [row("share of er's steps spent waiting for data (bare: with a loader worker)", "%", 100 * none, 100 * one,
-                none / one, "at most 5 %", {str(k): v for k, v in shares.items()})]  # fmt: skip

@@ -15,8 +15,8 @@ import torch
 
 from harness.common.files import write_json
 from harness.config.compose import benchmark_of
-from harness.training.batches import CurrentExperience
 from harness.training.context import Context
+from harness.training.experiences import CurrentExperience
 from methods import find
 from methods.contract import Batch, Method
 from methods.shared.pretrained import FITTING

@@ -1,7 +1,5 @@
 """What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
 
-import hashlib
-import re
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +19,12 @@ from methods.shared import pretrained
 from methods.shared.settings import ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
 
 
-def plugin_file(plugin: dict[str, str]) -> str:
-    """The file of a plug-in: the copy beside the sources if they are a snapshot, else the user's own.
-
-    ValueError if it is not the one that the run was asked for with.
-    """
-    if not re.fullmatch(r"[0-9a-f]{64}", plugin["sha256"]):
-        raise ValueError(f"plugins: sha256 of '{plugin['path']}' is no sha256; ask for the run again")
-    copy = ROOT / "plugins" / f"{plugin['sha256']}.py"
-    path = copy if copy.exists() else Path(plugin["path"])
-    if path.exists() and hashlib.sha256(path.read_bytes()).hexdigest() != plugin["sha256"]:
-        raise ValueError(f"plugins: '{path}' was changed since the run was asked for; ask for it again")
-    return str(path)
-
-
 class Context:
     """Resolved from a run's config. With `described`, its benchmark without frames, nothing is decoded: for a plan."""
 
     def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
         self.config = config
-        plugins.load([plugin_file(plugin) for plugin in config["plugins"]])
+        plugins.load_listed(config["plugins"], ROOT)
         self.cls = find(config["method"]["name"])
         self.device = _device(config["execution"]["device"])
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])

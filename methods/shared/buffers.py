@@ -5,7 +5,7 @@ A buffer joins two independent answers: a form (methods/forms) says what is kept
 """
 
 import itertools
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,36 +19,6 @@ LABEL_BYTES = 8  # int32 label and int32 sample id of a stored clip
 LENGTH_BYTES = 4  # int32 length of a stored payload
 CHUNK_BYTES = 1 << 24  # rows that a checkpoint keeps in one file
 WRITES = itertools.count(1)  # one number for each write to any store of this process
-
-
-class Remembers(Protocol):
-    """What the harness and the methods ask of every buffer; it is also a source of phases."""
-
-    generator: torch.Generator
-
-    @property
-    def capacity(self) -> int | None:
-        """Clips that fit; None where it depends on the clips."""
-
-    def __len__(self) -> int: ...
-
-    def take(self, index: np.ndarray[Any, Any], view: np.ndarray[Any, Any] | None = None) -> Batch:
-        """Items by slot."""
-
-    def sample(self, n: int) -> Batch:
-        """`n` stored items, drawn uniformly with replacement."""
-
-    def offer(self, batch: Batch, items: Tensor) -> None:
-        """Show items, with labels and `batch.extra`; some are kept."""
-
-    def keep(self, slots: np.ndarray[Any, Any]) -> None:
-        """Drop all but these slots, which become 0, 1, ..."""
-
-    def state(self) -> dict[str, Any]:
-        """Everything it holds."""
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Take up a saved state."""
 
 
 class Store:
@@ -362,19 +332,23 @@ def bytes_for_clips(spec: Spec, reserved: int, live: int) -> int:
     """
     if spec.budget is None:
         raise ValueError("a method with a buffer needs a memory.budget, such as 700kB")
+    return spec.budget - _beside_clips(spec, reserved, live)
+
+
+def _beside_clips(spec: Spec, reserved: int, live: int) -> int:
     counters = 16 * spec.n_classes  # clips seen, by class
-    return spec.budget - reserved - counters - (live if spec.count == "total" else 0)
+    return reserved + counters + (live if spec.count == "total" else 0)
 
 
 def clips_that_fit(spec: Spec, row_bytes: int, reserved: int, live: int, what: str) -> int:
     """How many rows of `row_bytes` with label and id a budget holds; ValueError where not one fits."""
     left = bytes_for_clips(spec, reserved, live)
-    fits = left // (row_bytes + LABEL_BYTES)
+    fits, beside = left // (row_bytes + LABEL_BYTES), _beside_clips(spec, reserved, live)
     if fits < 1:
         others = "snapshots, counters" + (" and the live model" if spec.count == "total" else "")
         raise ValueError(
             f"{what}: memory.budget={spec.budget} holds not one clip: "
-            f"{spec.budget - left} bytes go to {others}, and a clip takes {row_bytes + LABEL_BYTES}; "
-            f"it needs at least {spec.budget - left + row_bytes + LABEL_BYTES}"
+            f"{beside} bytes go to {others}, and a clip takes {row_bytes + LABEL_BYTES}; "
+            f"it needs at least {beside + row_bytes + LABEL_BYTES}"
         )
     return int(fits)

@@ -32,7 +32,7 @@ class CodeMethod(Method):
         self.classifier = self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
         self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
         self.codes = Store(self.rows, 0, spec.device)
-        self.buffer = Buffer(self.rows, self.capacity(), generator, spec.device)
+        self.buffer: Buffer = Buffer(self.rows, self.capacity(), generator, spec.device)
 
     def reserved_bytes(self) -> int:
         """Bytes carried beside codes, labels and ids."""
