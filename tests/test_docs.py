@@ -66,6 +66,7 @@ def study(tmp_path_factory) -> Path:
              "classifier.steps=3", "compressor.steps=3", "memory.budget=1MB", "launcher=inline",
              f"out={folder / 'runs'}", tiny.TINY[1]]  # fmt: skip
     assert run.main(words) == 0
+    assert run.main([*words, "methods=[er]", "er.codec=webp"]) == 0
     return folder
 
 
@@ -73,11 +74,12 @@ def test_the_templates_run(study, monkeypatch, capsys):
     monkeypatch.chdir(study)
     capsys.readouterr()
     assert importlib.import_module("results.tables").main(
-        ["runs", "plugins=[my_metrics.py]", "columns=worst_task,steps_all", "methods=mine,lighter"]) == 0  # fmt: skip
+        ["runs", "plugins=[my_metrics.py]", "columns=worst_task,steps_all", "methods=mine,lighter,er"]) == 0  # fmt: skip
     out = capsys.readouterr().out
     assert "R[i, j]: accuracy on task j" in out
     assert "mine" in out
     assert "lighter" in out
+    assert "er codec=webp" in out
     runpy.run_path("look.py")
     assert (study / "accuracy.pdf").exists()
 

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from methods.contract import Method, Phase, register
-from methods.shared.buffer import Buffer, RawRows, clips_that_fit
+from methods.forms.raw import RawRows
+from methods.shared.buffers import Buffer, clips_that_fit
 
 
 def pooled(clips: torch.Tensor) -> torch.Tensor:
