@@ -73,8 +73,8 @@ def study(tmp_path_factory) -> Path:
 def test_the_templates_run(study, monkeypatch, capsys):
     monkeypatch.chdir(study)
     capsys.readouterr()
-    assert importlib.import_module("results.tables").main(
-        ["runs", "plugins=[my_metrics.py]", "columns=worst_task,steps_all", "methods=mine,lighter,er"]) == 0  # fmt: skip
+    words = ["runs", "plugins=[my_metrics.py]", "columns=worst_task,steps_all", "methods=mine,lighter,er"]
+    assert importlib.import_module("results.tables").main(words) == 0
     out = capsys.readouterr().out
     assert "R[i, j]: accuracy on task j" in out
     assert "mine" in out
