@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from harness import check, run
+from harness.common import plugins
 from methods import native
 from tests import tiny
 from tests.pages import PAGES, ROOT, blocks, commands
@@ -61,12 +62,13 @@ def study(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("study")
     for name, text in TEMPLATES.items():
         (folder / name).write_text(text)
-    plugins = ",".join(str(folder / name) for name, text in TEMPLATES.items() if "register" in text)
-    words = [f"plugins=[{plugins}]", "methods=[cram,no_refresh,er,mine,lighter]", "protocol=bars-2", "replicates=2",
+    named = ",".join(str(folder / name) for name, text in TEMPLATES.items() if "register" in text)
+    words = [f"plugins=[{named}]", "methods=[cram,no_refresh,er,mine,lighter]", "protocol=bars-2", "replicates=2",
              "classifier.steps=3", "compressor.steps=3", "memory.budget=1MB", "launcher=inline",
              f"out={folder / 'runs'}", tiny.TINY[1]]  # fmt: skip
     assert run.main(words) == 0
     assert run.main([*words, "methods=[er]", "er.codec=webp"]) == 0
+    plugins.load([])  # other test files use the same names
     return folder
 
 
