@@ -72,7 +72,7 @@ class Loaded(Runs):
         return drawn.figure
 
 
-def load(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None = None) -> Loaded:
+def load(outs: Sequence[Path | str] | Path | str = "runs", run_ids: Sequence[str] | None = None) -> Loaded:
     """Read out folders; see `results.read.read`."""
     runs = read(outs, run_ids)
     return Loaded(runs.outs, runs.runs, runs.problems, runs.methods, runs.sweeps)
