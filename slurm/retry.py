@@ -7,6 +7,7 @@ which sources made what came before).
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,7 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
     return jobs
 
 
-def unchanged(plugin: dict[str, str], run: QueuedRun) -> None:
+def unchanged(plugin: Mapping[str, str], run: QueuedRun) -> None:
     """ValueError for a plug-in that is not the one of this run any more: its bytes are part of what a run is."""
     file = Path(plugin["path"])
     if not file.is_file() or sha256(file) != plugin["sha256"]:

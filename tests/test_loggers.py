@@ -162,7 +162,7 @@ def test_files_of_method_and_logger_are_both_loaded_where_the_run_is_carried_out
     mine.write_text("from methods.contract import register\nfrom methods.naive import Naive\n\n"
                     "@register('mine')\nclass Mine(Naive):\n    'is mine'\n")  # fmt: skip
     both = f"plugins=[{mine},{own.partition('[')[2]}"
-    ((run_id, config),) = request([*SHORT, "methods=[mine]", both, "log.to=[lines]"]).runs.items()
+    (config,) = request([*SHORT, "methods=[mine]", both, "log.to=[lines]"]).runs.values()
     assert [Path(each["path"]).name for each in config["plugins"]] == ["mine.py"]
     assert [Path(each["path"]).name for each in plugins.of_run(config)] == ["mine.py", "lines.py"]
     plugins.load([])
@@ -195,7 +195,7 @@ def test_what_cannot_be_used_is_refused_before_anything_runs(words, part, own, o
     with open(tmp_path / "lines.py", "a") as file:
         file.write("\n@LOGGERS.register('needs')\nclass Needs(Lines):\n    'x'\n    requires = 'no_such_package'\n")
     found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "mlflow" else found(name, *more))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "mlflow" else found(name))
     assert command.main([*SHORT, "methods=[naive]", own, f"out={out}", *words]) == 2
     said = capsys.readouterr().err
     assert part in said

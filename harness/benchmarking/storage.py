@@ -18,7 +18,8 @@ def bench_storage() -> list[dict[str, Any]]:
     import torch
 
     from methods.contract import Batch
-    from methods.shared.buffer import Buffer, CodeRows
+    from methods.forms.codes import CodeRows
+    from methods.shared.buffers import Buffer
 
     rows = []
     for shape, entries in (((2, 8, 8, 1), 256), ((7, 14, 14, 6), 256), ((7, 14, 14, 1), 1024), ((7, 14, 14, 1), 4096)):
@@ -53,7 +54,8 @@ def fill(budget: int) -> None:
     import torch
 
     from methods.contract import Batch
-    from methods.shared.buffer import LABEL_BYTES, Buffer, CodeRows
+    from methods.forms.codes import CodeRows
+    from methods.shared.buffers import LABEL_BYTES, Buffer
 
     torch.set_num_threads(1)
     rows, chunk = CodeRows((7, 14, 14, 6), 8), 256

@@ -23,6 +23,9 @@ from harness.config import overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
+from methods.forms import FORMS
+from methods.networks import CLASSIFIERS, COMPRESSORS
+from methods.selection import SELECTIONS
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
 
@@ -258,7 +261,7 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
         settings = _settings_given(command, name)
         check(find(name).Settings, settings, f"method.{name.replace(':', '.')}.")
         own = {"name": name, "settings": settings}
-        files = _files(name, common)
+        files = _files(name, settings, common)
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
@@ -267,11 +270,18 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     return configs
 
 
-def _files(method: str, common: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The user's files that a run is known by: those of its method, benchmark and protocol, and what these import."""
+def _files(method: str, own: Mapping[str, Any], common: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The user's files that a run is known by, and what these import.
+
+    They are the files of its method, benchmark and protocol, and of the forms, selections and networks that its
+    settings name.
+    """
     used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
     if common["protocol"] in protocols.PROTOCOLS:
         used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
+    values = [value for group in (own, *(common.get(name, {}) for name in SHARED)) for value in group.values()]
+    for registry in (FORMS, SELECTIONS, CLASSIFIERS, COMPRESSORS):
+        used += [registry.entries[value].file for value in values if isinstance(value, str) and value in registry]
     return _listed(used)
 
 

@@ -28,7 +28,7 @@ class Loggers:
     def begin(self) -> None:
         """Make the loggers and tell them what the folder holds: a run that was cut off goes on from there."""
         for name in self.config["execution"]["log"].get("to", ()):
-            self._safely(name, lambda name=name: self.open.update({name: LOGGERS.get(name)(self.folder, self.config)}))
+            self._safely(name, self._open, name)
         for name, line in written(self.folder) if self.open else ():
             self.line(name, line)
 
@@ -51,7 +51,7 @@ class Loggers:
         if self.open:
             shown = final(self.folder)
             for name, logger in list(self.open.items()):
-                self._safely(name, lambda logger=logger: logger.end(*shown))
+                self._safely(name, logger.end, *shown)
 
     def close(self) -> None:
         """This process is done with the run."""
@@ -59,15 +59,18 @@ class Loggers:
             self._safely(name, logger.close)
         self.open = {}
 
+    def _open(self, name: str) -> None:
+        self.open[name] = LOGGERS.get(name)(self.folder, self.config)
+
     def _tell(self, axis: Axis, at: int, values: Mapping[str, float]) -> None:
         for name, logger in list(self.open.items()):
-            self._safely(name, lambda logger=logger: logger.scalars(axis, at, values))
+            self._safely(name, logger.scalars, axis, at, values)
 
-    def _safely(self, name: str, call: Callable[[], None]) -> None:
+    def _safely(self, name: str, call: Callable[..., None], *arguments: Any) -> None:
         """Call a logger so that it can neither draw from the run's random numbers nor end the run."""
         states = global_generators()
         try:
-            call()
+            call(*arguments)
         except Exception as error:
             self.open.pop(name, None)
             if self.config["execution"].get("debug"):

@@ -23,7 +23,9 @@ class WandB(Logger):
         import wandb
 
         if os.environ.get("WANDB_MODE", "online") == "online" and not wandb.login(prompt=False):
-            raise ValueError("log.to=[wandb] finds no account: `wandb login` sets one up, WANDB_MODE=offline needs none")
+            raise ValueError(
+                "log.to=[wandb] has no account: `wandb login` sets one up, WANDB_MODE=offline does without"
+            )
 
     def __init__(self, folder: Path, config: Mapping[str, Any]):
         import wandb

@@ -8,7 +8,8 @@ import torch
 from benchmarks.randomness import generator
 from harness.training.batches import ClipSource
 from methods.contract import Method, Spec, evaluating
-from methods.shared.buffer import Buffer, CodeRows, Store
+from methods.forms.codes import CodeRows
+from methods.shared.buffers import Buffer, Store
 from methods.shared.compressor import Compressor
 
 PROBE = 200  # stored clips
