@@ -7,9 +7,11 @@ record says which sources made the earlier part.
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.common import plugins
 from harness.common.files import read_json, sha256, write_json
 from harness.common.words import DONE, Option, help_text, one_folder, parse, run_command
 from slurm import launcher, snapshot
@@ -61,7 +63,7 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
         config, old = read_json(out / run.run_id / "config.json"), before.get(run.run_id, {})
         if not isinstance(config.get("execution"), dict) or not isinstance(config.get("plugins"), list):
             raise ValueError(f"{out / run.run_id / 'config.json'} is no config of a run; ask for the run again")
-        for plugin in config["plugins"] if run.state == "failed" else ():
+        for plugin in plugins.of_run(config) if run.state == "failed" else ():
             unchanged(plugin, run)
         # The run itself sees which sources made its checkpoint. If they are others, it starts anew.
         config["execution"].setdefault("checkpoint", {})["resume"] = "force" if force else "same"
@@ -72,7 +74,7 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
         command = old.get("command") or [sys.executable, "-m", "harness.run_folders"]
         code = Path(old["code"]) if run.state == "lost" and "code" in old else None
         if code is None or not code.is_dir():
-            code = snapshot.take(out, [config["plugins"]])
+            code = snapshot.take(out, [plugins.of_run(config)])
         key = json.dumps([settings, command, str(code)])
         alike.setdefault(key, (settings, command, code, {}))[3][out / run.run_id] = run.method
     jobs = []
@@ -81,7 +83,7 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
     return jobs
 
 
-def unchanged(plugin: dict[str, str], run: QueuedRun) -> None:
+def unchanged(plugin: Mapping[str, str], run: QueuedRun) -> None:
     """ValueError if a plug-in was changed: its bytes are part of what identifies a run."""
     file = Path(plugin["path"])
     if not file.is_file() or sha256(file) != plugin["sha256"]:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.common.files import sha256
 from harness.common.registry import REGISTRIES, drop, plugin_of
@@ -30,8 +31,16 @@ LOADED: dict[Path, Plugin] = {}
 Listed = Sequence[Mapping[str, str]]  # path and sha256 of each file, as a run's config records them
 
 
+def of_run(config: Mapping[str, Any]) -> Listed:
+    """The user's files that a run needs: those that its id is made of, then those of its loggers."""
+    listed = [*config["plugins"], *config["execution"].get("log", {}).get("plugins", ())]
+    return list({entry["path"]: entry for entry in listed}.values())
+
+
 def load_listed(listed: Listed, root: Path) -> None:
     """Load the plug-ins of a run: the copies below `root` if it is a snapshot of the sources, else the user's.
+
+    Others stay: those of launchers, tables and plots, which the command named, are in no run's list.
 
     Raises:
         ValueError: a file is not the one that the run was asked for with.

@@ -1,7 +1,7 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +21,7 @@ from harness.common.units import parse_bytes
 from harness.common.words import nearest
 from harness.config import overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
+from harness.loggers import LOGGERS
 from methods import METHODS, find, native
 from methods.forms import FORMS
 from methods.networks import CLASSIFIERS, COMPRESSORS
@@ -264,7 +265,8 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
-            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths}})
+            log = how["log"] | _of_loggers(how["log"]["to"])
+            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths, "log": log}})
     return configs
 
 
@@ -280,7 +282,17 @@ def _files(method: str, own: Mapping[str, Any], common: Mapping[str, Any]) -> li
     values = [value for group in (own, *(common.get(name, {}) for name in SHARED)) for value in group.values()]
     for registry in (FORMS, SELECTIONS, CLASSIFIERS, COMPRESSORS):
         used += [registry.entries[value].file for value in values if isinstance(value, str) and value in registry]
-    return [each for file in dict.fromkeys(used) if file for each in plugins.LOADED[file].files()]
+    return _listed(used)
+
+
+def _of_loggers(names: list[str]) -> dict[str, list[dict[str, str]]]:
+    """The user's files that loggers are in: a run needs them, but is not known by them."""
+    files = _listed([LOGGERS.entries[name].file for name in names])
+    return {"plugins": files} if files else {}
+
+
+def _listed(files: Iterable[Path | None]) -> list[dict[str, str]]:
+    return [each for file in dict.fromkeys(files) if file for each in plugins.LOADED[file].files()]
 
 
 def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from harness.common import plugins
 from harness.common.files import write_json
 from harness.launching.launcher import Launcher
 from slurm import launcher, settings, snapshot, status
@@ -28,7 +29,7 @@ class JobArrays(Launcher):
         out = Path(how["out"])
         configs = {folder: json.loads((folder / "config.json").read_text()) for folder in folders}
         copy_annotations(out, configs)
-        code = snapshot.take(out, [config["plugins"] for config in configs.values()])
+        code = snapshot.take(out, [plugins.of_run(config) for config in configs.values()])
         command = [sys.executable, "-m", "harness.run_folders"]
         jobs = [job for asked, runs in by_settings(configs) for job in launcher.submit(out, runs, asked, command, code)]
         print(f"{len(jobs)} jobs submitted; how they do: {launcher.status_command(out)}", file=sys.stderr)
