@@ -188,7 +188,7 @@ class Method:
 
     Settings: ClassVar[type] = NoSettings
     name: ClassVar[str] = ""
-    uses: ClassVar[tuple[str, ...]] = tuple(SHARED)  # groups of shared settings that change what it does
+    uses: ClassVar[tuple[str, ...]] = tuple(SHARED)  # shared settings that change what it does, as groups or singly
     head: ClassVar[str | None] = "classifier.head"  # the one layer over features that may grow without being carried
     task_local: tuple[str, ...] = ()  # attributes dropped at the end of each experience; not carried, listed apart
     bound: ClassVar[bool] = False  # an upper bound: no budget, may read the clips of past experiences, never "best"
@@ -217,7 +217,7 @@ class Method:
         raise NotImplementedError(f"{type(self).__name__} gives no predict(clips)")
 
     def report(self, experience: Experience) -> dict[str, float]:
-        """Numbers about this experience for the record, by name; asked for once, when it is over."""
+        """Numbers about this experience for the record, by name; asked for once, after its last phase."""
         return {}
 
     def live(self) -> dict[str, nn.Module]:

@@ -42,9 +42,10 @@ def load_listed(listed: Listed, root: Path) -> None:
     for file, entry in zip(files, listed, strict=True):
         if file.exists() and sha256(file) != entry["sha256"]:
             raise ValueError(f"plugins: '{file}' was changed since the run was asked for; ask for it again")
+    _drop_others({file.resolve() for file in files})
     for file in files:
         if file.resolve() not in imported:  # what a plug-in imports registers nothing itself
-            imported |= {path.resolve() for path in load([str(file)])[0].imports}
+            imported |= {path.resolve() for path in _load_one(str(file)).imports}
 
 
 def places(listed: Listed, root: Path) -> list[Path]:
@@ -69,11 +70,14 @@ def load(paths: Sequence[str]) -> list[Plugin]:
     Raises:
         ValueError: a path is no file, a file does not load, or it registers nothing; the line names the file.
     """
-    wanted = {Path(given).expanduser().resolve() for given in paths}
+    _drop_others({Path(given).expanduser().resolve() for given in paths})
+    return [_load_one(given) for given in paths]
+
+
+def _drop_others(wanted: set[Path]) -> None:
     for path in [path for path in LOADED if path not in wanted]:
         drop(path)
         del LOADED[path]
-    return [_load_one(given) for given in paths]
 
 
 def _load_one(given: str) -> Plugin:
@@ -123,5 +127,7 @@ def _execute(given: str, path: Path) -> tuple[dict[str, list[str]], tuple[Path, 
     finally:
         sys.path.remove(str(path.parent))
     new = [getattr(sys.modules[each], "__file__", None) for each in set(sys.modules) - known - {name}]
-    imports = sorted(Path(file) for file in new if file and Path(file).resolve().parent == path.parent)
+    # Some modules of torch name files that do not exist, relative to whatever folder the command began in.
+    files = {Path(file).resolve() for file in new if file and Path(file).is_file()}
+    imports = sorted(file for file in files if file.parent == path.parent)
     return registered, tuple(imports)

@@ -205,7 +205,7 @@ def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def entry_files(group: type, values: Mapping[str, Any]) -> list[Path]:
     """The plug-in files of the registered entries that the values of a group name."""
-    named = [(declared(entry).registry, values[entry.name]) for entry in fields(group)]
+    named = [(declared(entry).registry, values.get(entry.name)) for entry in fields(group)]
     files = [registry.entries[name].file for registry, name in named if registry is not None and name in registry]
     return [file for file in files if file is not None]
 

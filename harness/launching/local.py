@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.common.folders import RunFolder, Status
+from harness.common.processes import ForkServer
 from harness.config.schema import PRELOAD
 from harness.launching.execution import execute, note, read_config
 from harness.launching.launcher import Launcher
@@ -29,7 +30,7 @@ class Local(Launcher):
 
     def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
         set_threads(how["threads"])
-        context = multiprocessing.get_context("forkserver")
+        context = ForkServer()
         context.set_forkserver_preload(PRELOAD)
         carry_out(folders, context, how["workers"], GRACE_SECONDS)
         return []

@@ -2,6 +2,7 @@
 
 import contextlib
 import signal
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -58,6 +59,9 @@ def stopped_by_signals() -> Iterator[None]:
             signal.signal(each, signal.SIG_IGN)
         raise KeyboardInterrupt
 
+    if threading.current_thread() is not threading.main_thread():  # only the main thread may say what signals do
+        yield
+        return
     before = {number: signal.signal(number, interrupt) for number in numbers}
     try:
         yield

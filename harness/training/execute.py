@@ -2,13 +2,13 @@
 
 import concurrent.futures
 import json
-import multiprocessing
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from harness.common import plugins, sources
+from harness.common.processes import ForkServer
 from harness.config.schema import PRELOAD
 from harness.launching.signals import Interrupted, Stop
 from harness.training.journal import Progress, silent
@@ -34,7 +34,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
 
 def run_in_pieces(config: dict[str, Any], folder: Path, stop: Stop) -> dict[str, Any]:
     """strict_state: a new process for each experience, which knows only what the one before it saved."""
-    context = multiprocessing.get_context("forkserver")
+    context = ForkServer()
     context.set_forkserver_preload(PRELOAD)
     while not (folder / "record.json").exists():
         with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:

@@ -21,10 +21,17 @@ class Journal:
     def __init__(self, folder: Path, every: int, progress: Progress):
         """`every`: steps between two lines of steps.jsonl; `progress` is told the position after each step."""
         self.folder, self.every, self.progress = folder, every, progress
-        self.work: dict[str, dict[str, int]] = {"steps": {}, "samples": {}}
+        self.work: dict[str, dict[str, Any]] = {"steps": {}, "samples": {}, "kinds": {}}
         self.seconds: dict[str, Any] = {"total": 0.0, "by_phase": {}, "evaluate": 0.0, "drift": 0.0, "cpu_total": 0.0}
         self.restarts = 0
         self.clock("start")
+
+    def phase(self, name: str, kind: str) -> None:
+        """From now on time belongs to a phase. ValueError where one of this name has been of another kind."""
+        known = self.work["kinds"].setdefault(name, kind)
+        if known != kind:
+            raise ValueError(f"phase {name} is of kind {known} here and of kind {kind} there: give it another name")
+        self.clock(name)
 
     def clock(self, what: str) -> None:
         """From now on time belongs to a phase, to evaluate or to drift."""

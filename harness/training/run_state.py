@@ -22,13 +22,14 @@ from harness.training.experiences import CurrentExperience, experiences_of
 from harness.training.filmstrip import Filmstrip
 from harness.training.journal import Journal, Progress, silent
 from harness.training.memory import MemoryMeter, stored_ids
+from harness.training.numbers import Numbers, checked
 from methods.contract import Phase
 
 
 class RunState:
     """Everything that the loop works on; what it knows between two steps is in its checkpoint."""
 
-    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal")
+    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers")
     WHEN_STOPPED = "it is saved and can go on"
 
     def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
@@ -44,6 +45,7 @@ class RunState:
         self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
         self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
+        self.numbers = Numbers(self.stream.n_experiences)
         self.journal = Journal(folder, self.execution["log"]["every"], progress)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.saved_at = time.monotonic()
@@ -64,7 +66,8 @@ class RunState:
         return made
 
     def end_experience(self, experience: CurrentExperience) -> None:
-        """Drop what is local to the task and close the clips; then measure memory and drift."""
+        """Ask for the method's report, drop what is local to the task, close the clips; measure memory and drift."""
+        self.numbers.report(self.method, experience)
         self.method.end_experience()
         if experience.is_pretraining:
             if stored_ids(self.method) & experience.own_ids:
@@ -77,6 +80,14 @@ class RunState:
         self.memory.measure(self.method, experience, None, "boundary")
         if not experience.is_pretraining:
             self.measure_drift(experience, "after")
+
+    def log_of(self, phase: Phase, log: dict[str, float] | None, experience: CurrentExperience) -> dict[str, float]:
+        """What a step returned, as plain numbers; also kept for the means of the record."""
+        if not log:
+            return {}
+        numbers = checked(log, f"method {self.method.name}: what a step of phase {phase.name} logs")
+        self.numbers.log(experience.current_experience, numbers)
+        return numbers
 
     def place(
         self, experience: CurrentExperience, phase: str, step: int, steps: int, loss: float | None
@@ -180,7 +191,7 @@ class RunState:
         }
         content = {
             **self.context.fields(), **self.evaluation.fields(), "memory": memory, "work": journal.work,
-            "drift": self.drift.series, "bad_files": list(self.context.benchmark.bad),
+            "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
         if len(self.sources) > 1:  # checkpoint.resume=force

@@ -1,7 +1,7 @@
 """What methods that learn from pixels share: the classifier with a trainable stem, and prediction."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -10,10 +10,13 @@ from torch import Tensor
 from methods.contract import Batch, Clips, Experience, Phase, Spec, evaluating
 from methods.shared.classifier import pixel_classifier
 from methods.shared.replay_method import ReplayMethod
+from methods.shared.settings import STEM
 
 
 class PixelMethod(ReplayMethod):
     """Classify clips; with a `buffer`, a share of each batch is replayed from it."""
+
+    uses: ClassVar[tuple[str, ...]] = (*STEM, "classifier", "replay", "training")
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
