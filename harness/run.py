@@ -65,11 +65,13 @@ def main(words: list[str] | None = None) -> int:
 def prepare(asked: "Request", words: list[str]) -> list[Path]:
     """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
     from harness.launching import LAUNCHERS
+    from harness.loggers.logger import check
     from harness.planning import plan
     from harness.storage.lease import free_abandoned
 
     out = Path(asked.execution["out"])
     LAUNCHERS.get(asked.execution["launcher"])().check(asked.execution, asked.runs, asked.plan)
+    check(asked.execution["log"]["to"])
     if asked.plan:
         plan.print_plan(asked.runs)
         return []

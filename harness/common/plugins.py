@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.common.files import sha256
 from harness.common.registry import REGISTRIES, drop, plugin_of
@@ -30,8 +31,16 @@ LOADED: dict[Path, Plugin] = {}
 Listed = Sequence[Mapping[str, str]]  # path and sha256 of each file, as a run's config records them
 
 
+def of_run(config: Mapping[str, Any]) -> Listed:
+    """The user's files that a run needs: those that its id is made of, then those of its loggers."""
+    listed = [*config["plugins"], *config["execution"].get("log", {}).get("plugins", ())]
+    return list({entry["path"]: entry for entry in listed}.values())
+
+
 def load_listed(listed: Listed, root: Path) -> None:
     """Load the plug-ins of a run: the copies below `root` if it is a snapshot of the sources, else the user's.
+
+    Others stay: those of launchers, tables and plots, which the command named, are in no run's list.
 
     Raises:
         ValueError: a file is not the one that the run was asked for with.
@@ -42,7 +51,6 @@ def load_listed(listed: Listed, root: Path) -> None:
     for file, entry in zip(files, listed, strict=True):
         if file.exists() and sha256(file) != entry["sha256"]:
             raise ValueError(f"plugins: '{file}' was changed since the run was asked for; ask for it again")
-    _drop_others({file.resolve() for file in files})
     for file in files:
         if file.resolve() not in imported:  # what a plug-in imports registers nothing itself
             imported |= {path.resolve() for path in _load_one(str(file)).imports}
@@ -70,14 +78,11 @@ def load(paths: Sequence[str]) -> list[Plugin]:
     Raises:
         ValueError: a path is no file, a file does not load, or it registers nothing; the line names the file.
     """
-    _drop_others({Path(given).expanduser().resolve() for given in paths})
-    return [_load_one(given) for given in paths]
-
-
-def _drop_others(wanted: set[Path]) -> None:
+    wanted = {Path(given).expanduser().resolve() for given in paths}
     for path in [path for path in LOADED if path not in wanted]:
         drop(path)
         del LOADED[path]
+    return [_load_one(given) for given in paths]
 
 
 def _load_one(given: str) -> Plugin:

@@ -132,7 +132,8 @@ def check(group: type, values: Mapping[str, Any], prefix: str = "") -> None:
         elif value is None or isinstance(value, bool) or says.kind == "any":
             continue
         elif says.allowed:
-            check_choice(name, str(value), says.allowed)
+            for each in value if isinstance(value, list) else [value]:
+                check_choice(name, str(each), says.allowed)
         elif isinstance(value, int | float):
             check_number(name, value, says)
 
@@ -205,7 +206,7 @@ def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def entry_files(group: type, values: Mapping[str, Any]) -> list[Path]:
     """The plug-in files of the registered entries that the values of a group name."""
-    named = [(declared(entry).registry, values.get(entry.name)) for entry in fields(group)]
+    named = [(declared(entry).registry, str(values.get(entry.name))) for entry in fields(group)]
     files = [registry.entries[name].file for registry, name in named if registry is not None and name in registry]
     return [file for file in files if file is not None]
 

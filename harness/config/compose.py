@@ -1,7 +1,7 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -22,6 +22,7 @@ from harness.common.units import parse_bytes
 from harness.common.words import nearest
 from harness.config import overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
+from harness.loggers import LOGGERS
 from methods import METHODS, find, native
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
@@ -265,7 +266,9 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
-            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths | own_paths}})
+            log = how["log"] | _of_loggers(how["log"]["to"])
+            how |= {"paths": how["paths"] | paths | own_paths, "log": log}
+            configs.append(common | once | {"execution": how})
     return configs
 
 
@@ -277,7 +280,7 @@ def _files(method: str, common: Mapping[str, Any], chosen: list[Path]) -> list[d
     used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
     if common["protocol"] in protocols.PROTOCOLS:
         used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
-    return [each for file in dict.fromkeys([*used, *chosen]) if file for each in plugins.LOADED[file].files()]
+    return _listed([*used, *chosen])
 
 
 def _files_of_method(method: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
@@ -290,6 +293,16 @@ def _files_of_method(method: str, settings: dict[str, Any]) -> tuple[dict[str, A
                 raise ValueError(f"{name}: no file '{path}'")
             settings[entry.name], paths[name] = sha256(path), str(path)
     return settings, paths
+
+
+def _of_loggers(names: list[str]) -> dict[str, list[dict[str, str]]]:
+    """The user's files that loggers are in: a run needs them, but is not known by them."""
+    files = _listed([LOGGERS.entries[name].file for name in names])
+    return {"plugins": files} if files else {}
+
+
+def _listed(files: Iterable[Path | None]) -> list[dict[str, str]]:
+    return [each for file in dict.fromkeys(files) if file for each in plugins.LOADED[file].files()]
 
 
 def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:
