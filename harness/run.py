@@ -28,12 +28,12 @@ QUEUEING_SECONDS = 2.0  # more than it takes to queue a run
 def main(words: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (see the end of --help)."""
     words = sys.argv[1:] if words is None else words
-    if {"--help", "-h"} & set(words):
-        from harness.config import usage
-
-        print(usage.text())
-        return 0
     try:
+        if {"--help", "-h"} & set(words):
+            from harness.config import usage
+
+            print(usage.text(words))
+            return 0
         check_packages()
         from harness.config.compose import request
 

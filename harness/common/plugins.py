@@ -28,6 +28,12 @@ class Plugin:
 LOADED: dict[Path, Plugin] = {}
 
 
+def named(words: Sequence[str]) -> list[str]:
+    """The files that `plugins=[...]` names among the words of a command line."""
+    lists = [word.partition("=")[2].strip("[]") for word in words if word.startswith("plugins=")]
+    return [path.strip() for text in lists for path in text.split(",") if path.strip()]
+
+
 def load(paths: Sequence[str]) -> list[Plugin]:
     """Load the plug-in files of a command; a file whose bytes are as before is not loaded again.
 
