@@ -107,15 +107,14 @@ def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) 
     with torch.random.fork_rng():
         run = Run(config, _folder(scratch, "reference"), lambda position: touched.step(position))
         method, touched = run.method, Touched(run.method)
-        first = run.experiences()[0]
+        first = run.experiences[0]
         before = _digest(method.state())
         names = [[phase.name for phase in method.phases(first)] for _ in range(2)]
         if names[0] != names[1] or _digest(method.state()) != before:
             raise ValueError("phases(experience) is not pure: calling it changed its answer or the method's state")
         if not names[0]:
             raise ValueError("phases(experience) gave no phase for the first experience")
-        first.close()
-        while run.position["experience"] < len(run.experiences()):
+        while run.position["experience"] < len(run.experiences):
             run.next_experience()
             with torch.random.fork_rng():
                 touched.look(run)
@@ -126,7 +125,7 @@ class Touched:
     """Which live modules `predict` runs, or a step of a phase changes in place."""
 
     def __init__(self, method: Any):
-        self.method, self.names = method, set()
+        self.method, self.names = method, set[str]()
         self.ages = dict.fromkeys(method.live(), 0)  # experiences a module has been there
         self.last: tuple[Any, dict[str, dict[int, int]]] = (None, {})
 
@@ -186,7 +185,7 @@ def _digest(state: Any) -> Any:
 
 
 def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
-    from harness.training.loop import run
+    from harness.training.execute import run
 
     strict = {**config, "execution": {**config["execution"], "strict_state": True}}
     _same(run(strict, _folder(scratch, "strict")), reference)
@@ -195,7 +194,7 @@ def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
 def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
     """SIGKILL a run in its second experience, then continue it."""
     from harness.config.schema import PRELOAD
-    from harness.training.loop import run
+    from harness.training.execute import run
 
     folder = _folder(scratch, "killed")
     context = multiprocessing.get_context("forkserver")
@@ -210,7 +209,7 @@ def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
 
 def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
     """Not every method can start from a pre-training part: one that cannot is told, and passes."""
-    from harness.training.loop import run
+    from harness.training.execute import run
 
     try:
         run({**config, "setting": "pretrained"}, _folder(scratch, "pretrained"))
@@ -221,7 +220,7 @@ def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
 
 
 def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
-    from harness.training.loop import run
+    from harness.training.execute import run
 
     def kill(position: dict[str, Any]) -> None:
         last = position["experience"] == position["n_experiences"] - 1

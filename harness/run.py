@@ -57,12 +57,12 @@ def main(words: list[str] | None = None) -> int:
 
 def prepare(asked: "Request", words: list[str]) -> list[Path]:
     """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
-    from harness.launching import launch
+    from harness.launching import LAUNCHERS
     from harness.planning import plan
     from harness.storage.lease import free_abandoned
 
     out = Path(asked.execution["out"])
-    launch.check(asked.execution, asked.runs, asked.plan)
+    LAUNCHERS.get(asked.execution["launcher"])().check(asked.execution, asked.runs, asked.plan)
     if asked.plan:
         plan.print_plan(asked.runs)
         return []
@@ -137,7 +137,7 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     name = hashlib.sha256(json.dumps(sorted(asked.runs)).encode()).hexdigest()[:10]
     methods = list(dict.fromkeys(config["method"]["name"] for config in asked.runs.values()))
     created = datetime.now(UTC).isoformat(timespec="seconds")
-    content = {"id": name, "command": ["python", "-m", "harness.run", *words], "created": created,
+    content: dict[str, Any] = {"id": name, "command": ["python", "-m", "harness.run", *words], "created": created,
                "runs": list(asked.runs), "methods": methods}  # fmt: skip
     if asked.preset:
         content |= {"preset": asked.preset, "report": asked.report}
@@ -146,12 +146,12 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
 
 def queue(folder: Path, config: dict[str, Any]) -> bool:
     """Write config.json and a queued status.json; False where another command is carrying out this run."""
-    from harness.launching import launch
+    from harness.storage.lease import taken
 
     folder.mkdir(exist_ok=True)
     deadline = time.monotonic() + QUEUEING_SECONDS
     while True:
-        with launch.taken(folder) as mine:
+        with taken(folder) as mine:
             if mine:
                 write_json(folder / "config.json", config)
                 RunFolder(folder).write_status(state="queued", reason=None, position=None, pid=None)
@@ -178,13 +178,13 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
 
     Of runs that go on elsewhere it prints only how to see them.
     """
-    from harness.launching import launch
+    from harness.launching import LAUNCHERS
     from results.tables import print_table
 
     out, interrupted, handed_on = Path(asked.execution["out"]), False, []
     if todo:
         try:
-            handed_on = launch.find(asked.execution["launcher"])(todo, asked.execution)
+            handed_on = LAUNCHERS.get(asked.execution["launcher"])().start(todo, asked.execution)
         except KeyboardInterrupt:
             interrupted = True
         except ValueError as error:  # of the launcher: what makes a run fail is in its status

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 from harness.common.folders import RunFolder
-from harness.launching import launch
+from harness.launching.local import carry_out_in_job
 from harness.launching.signals import stopped_by_signals
 
 INTERRUPTED = os.EX_TEMPFAIL
@@ -22,7 +22,7 @@ def main(words: list[str] | None = None) -> int:
         return 0
     with stopped_by_signals():
         try:
-            launch.in_job(todo)
+            carry_out_in_job(todo)
         except KeyboardInterrupt:
             return INTERRUPTED
     missing = [folder for folder in todo if not RunFolder(folder).is_done()]

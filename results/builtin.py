@@ -118,6 +118,6 @@ for _name, _module, _about in (
     ("per_class", "matrices", "change of each class from right after learning to the end"),
     ("filmstrip", "matrices", "the same stored clips decoded after each task (white: not in the buffer then)"),
     ("training", "curves", "training loss over steps"),
-    ("reported", "curves", "the numbers that methods report of themselves after each task"),
+    ("reported", "curves", "the numbers that methods report of themselves after each task, or that their steps log"),
 ):  # fmt: skip
     PLOTS.add(_name, f"results.figures.{_module}:{_name}", _about)

@@ -9,7 +9,7 @@ from results.build import build
 from results.explain import explanation
 from results.pooling import select
 from results.read import read
-from results.registries import REPORTED, column, column_names
+from results.registries import column, column_names, own_columns
 from results.render import Table
 from results.runs import DoneRun, Runs
 
@@ -29,7 +29,7 @@ class Loaded(Runs):
         import pandas as pd
 
         done = {run.run_id: run for run in self.done}
-        names = [*column_names(), *dict.fromkeys(REPORTED + name for run in self.done for name in run.record.reported)]
+        names = [*column_names(), *own_columns(self.done)]
         columns = [column(name, self.done) for name in names] if done else []
         rows = []
         for run in self.runs:

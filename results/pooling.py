@@ -83,10 +83,20 @@ class _Settings:
     """What decides a run's result: dotted key -> JSON text, and the keys that it may lack without being different."""
 
     values: dict[str, str]
-    unused: tuple[str, ...]  # beginnings of keys that the method does not use
+    used: Sequence[str] | None  # groups of shared settings, or single ones, that the method uses; None: not known
 
     def may_lack(self, key: str) -> bool:
-        return key.startswith(MAY_LACK + self.unused)
+        return key.startswith(MAY_LACK) or not self.uses(key)
+
+    def uses(self, key: str) -> bool:
+        """Whether the method uses the setting, as far as is known."""
+        group = key.partition(".")[0]
+        return self.used is None or group not in GROUPS or group in self.used or key in self.used
+
+    @property
+    def uses_all(self) -> bool:
+        """Whether there is no setting that decides nothing."""
+        return self.used is None or set(GROUPS) <= set(self.used)
 
     def lacks(self, key: str) -> bool:
         """Whether the key is missing and that is a difference: its sources had no such setting."""
@@ -158,7 +168,7 @@ def pool(runs: Runs) -> Pooled:
         row = (run.method, *(show(key, values[key]) for key in row_keys.get(run.method, ()) if key in values))
         for place in _places(conditions[run.run_id], known):
             cell = cells.setdefault((row, place), Cell(row, place, run.method in bounds))
-            _add(cell, run, run.method in bounds or bool(settings[run.run_id].unused))
+            _add(cell, run, run.method in bounds or not settings[run.run_id].uses_all)
     unplaced = _place_unknown(runs, cells)
     mixtures = [text for cell in cells.values() for text in _mixtures(cell)]
     order = {name: position for position, name in enumerate(runs.methods)}
@@ -168,20 +178,19 @@ def pool(runs: Runs) -> Pooled:
 
 
 def _settings(runs: Runs, bounds: set[str]) -> dict[str, _Settings]:
-    """Run id -> settings, of every run that left a configuration; groups that the method does not use are left out."""
+    """Run id -> settings, of every run that left a configuration; those that the method does not use are left out."""
     used = {run.method: run.record.used_groups for run in runs.done if run.record.used_groups is not None}
     found = {}
     for run in runs.runs:
         if run.config is None:
             continue
-        groups = [group for group in GROUPS if run.method in used and group not in used[run.method]]
-        unused = tuple(f"{group}." for group in groups)
-        values = {key: text for key, text in flatten(run.config).items() if not key.startswith(unused)}
+        settings = _Settings({}, used.get(run.method))
+        values = {key: text for key, text in flatten(run.config).items() if settings.uses(key)}
         if run.method in bounds:  # a bound keeps to no budget: what was asked for the others does not part its runs
             values = {key: text for key, text in values.items() if not key.startswith("memory.")}
         if isinstance(run, DoneRun):
             values["clip_table"] = json.dumps(run.record.clip_table_hash[:12])
-        found[run.run_id] = _Settings(values, unused)
+        found[run.run_id] = replace(settings, values=values)
     return found
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KINDS = ("share", "bytes", "count", "seconds", "decibels", "number")
-REPORTED = "reported."  # before the names of numbers that a method reports
+OWN = ("reported", "logged")  # before the names of numbers that a method reports, or that its steps log
 
 
 class NoData(Exception):
@@ -114,12 +114,12 @@ def comparable_columns() -> list[str]:
 def check_columns(names: Iterable[str]) -> None:
     """ValueError with the nearest name for a column that no records could bring."""
     for name in names:
-        if not name.startswith(REPORTED):
+        if name.partition(".")[0] not in OWN:
             column(name)
 
 
 def column(name: str, runs: Iterable["DoneRun"] = ()) -> Column:
-    """The column called `name`: a metric, another column, or `reported.NAME` where a method of `runs` reports it.
+    """The column called `name`: a metric, another column, or `reported.NAME` or `logged.NAME` where `runs` have it.
 
     Raises:
         ValueError: nothing is called so; the line gives the nearest name and all known ones.
@@ -128,12 +128,20 @@ def column(name: str, runs: Iterable["DoneRun"] = ()) -> Column:
         return METRICS.get(name).column(name)
     if name in COLUMNS:
         return replace(COLUMNS.get(name), name=name)
-    reported = dict.fromkeys(REPORTED + each for run in runs for each in run.record.reported)
-    if name not in reported:
-        raise ValueError(unknown("column", name, [*column_names(), *reported]))
-    short = name.removeprefix(REPORTED)
-    return Column(lambda run: last(run.record.reported.get(short)), short,
-                  f"{short} as the method reports it after the last task", name=name)  # fmt: skip
+    own = own_columns(runs)
+    if name not in own:
+        raise ValueError(unknown("column", name, [*column_names(), *own]))
+    where, _, short = name.partition(".")
+    said = "as the method reports it after" if where == "reported" else "as steps log it, their mean over"
+    return Column(lambda run: last(getattr(run.record, where).get(short)), short,
+                  f"{short} {said} the last task", name=name)  # fmt: skip
+
+
+def own_columns(runs: Iterable["DoneRun"]) -> list[str]:
+    """Names of the columns that only these runs have: reported.NAME and logged.NAME."""
+    return list(
+        dict.fromkeys(f"{where}.{each}" for run in runs for where in OWN for each in getattr(run.record, where))
+    )
 
 
 def last(series: Sequence[float | None] | None) -> float:

@@ -103,7 +103,8 @@ def _check_shapes(record: Record) -> None:
             if accuracy is not None and not count:
                 raise ValueError(f"counts.{i}.{j}: an accuracy without a count of items")
     drift = record.drift.model_dump() if record.drift else {}
-    for field, series in (("per_class", record.per_class), ("drift", drift), ("reported", record.reported)):
+    for field, series in (("per_class", record.per_class), ("drift", drift), ("reported", record.reported),
+                          ("logged", record.logged)):  # fmt: skip
         for name, values in series.items():
             if values is not None and len(values) != n:
                 raise ValueError(f"{field}.{_short(name, 60)}: {len(values)} values instead of {n}")

@@ -40,7 +40,7 @@ def cancel(out: Path, method: str | None) -> list[str]:
     known, going = squeue(out) if job_of(out) else {}, [run for run in found if run.state not in ENDED]
     going = [run for run in going if run.job in known]
     chosen = [run for run in going if method in (None, run.method)]
-    jobs = {run.job for run in chosen}
+    jobs = {run.job for run in chosen if run.job}
     for run in going:
         if run.job in jobs and run not in chosen:
             raise ValueError(f"job {run.job} also holds {run.run_id}, which is not of method={method}")

@@ -1,16 +1,17 @@
 """Runs become job arrays: grouped by equal resources, several runs a job if asked, split at the longest array."""
 
+import io
 import shlex
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 from submitit.core.utils import FailedJobError, FailedSubmissionError
@@ -18,11 +19,12 @@ from submitit.slurm.slurm import SlurmExecutor
 
 from harness.common.files import write_json
 from harness.common.folders import RunFolder
+from harness.common.sources import ROOT
 from slurm.job import RunFolders
 from slurm.jobs import alive
 from slurm.settings import resources
 
-ROOT = Path(__file__).resolve().parent.parent
+T = TypeVar("T")
 # Each pre-emption of a job of 10 minutes or less counts as a time-out for submitit; what makes no progress is found
 # out by the job itself (slurm/job.py).
 MAX_REQUEUES = 10**6
@@ -70,9 +72,9 @@ def arrays(runs: dict[Path, str], settings: dict[str, Any]) -> list[Array]:
     return found
 
 
-def chunks(items: list, size: int) -> list[list]:
+def chunks(items: Sequence[T], size: int) -> list[list[T]]:
     """Cut a list into parts of at most `size`."""
-    return [items[i : i + size] for i in range(0, len(items), size)]
+    return [list(items[i : i + size]) for i in range(0, len(items), size)]
 
 
 def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = ROOT) -> Executor:
@@ -95,7 +97,8 @@ def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = 
         "setup": [*settings["setup"], path, f"cd {shlex.quote(str(code))}"],
         "additional_parameters": {"requeue": True, **asked["extra"]},
     }
-    made.update_parameters(**{name: value for name, value in given.items() if value is not None})
+    # submitit would send a wckey of its own, which clusters that check these keys refuse.
+    made.update_parameters(**{name: value for name, value in given.items() if value is not None}, wckey=None)
     return made
 
 
@@ -143,7 +146,8 @@ def submit(
             try:
                 words = [[str(member) for member in each] for each in array.jobs]
                 job = RunFolders(command, array.asked["minutes"])
-                made = executor(array, folder, settings, code).map_array(job, words)
+                with quiet():
+                    made = executor(array, folder, settings, code).map_array(job, words)
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 why = f"sbatch refused: {refusal(error)}"
                 for member in (each for rest in wanted[number:] for each in rest.runs):
@@ -154,6 +158,15 @@ def submit(
     return list(jobs)
 
 
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep back what submitit prints; where sbatch refuses, its words are part of the error already."""
+    said = io.StringIO()
+    with redirect_stderr(said):
+        yield
+    print(said.getvalue(), end="", file=sys.stderr)
+
+
 def refusal(error: Exception) -> str:
     """The line in which sbatch says why."""
     lines = [line for line in str(error).splitlines() if line.startswith("sbatch:")]
@@ -161,7 +174,7 @@ def refusal(error: Exception) -> str:
 
 
 @contextmanager
-def locked(out: Path):
+def locked(out: Path) -> Iterator[None]:
     """One submission at a time, so that two of the same runs do not both find them free."""
     (out / "slurm").mkdir(parents=True, exist_ok=True)
     with FileLock(out / "slurm" / ".lock"):

@@ -72,7 +72,7 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
         command = old.get("command") or [sys.executable, "-m", "harness.run_folders"]
         code = Path(old["code"]) if run.state == "lost" and "code" in old else None
         if code is None or not code.is_dir():
-            code = snapshot.take(out, [Path(plugin["path"]) for plugin in config["plugins"]])
+            code = snapshot.take(out, [config["plugins"]])
         key = json.dumps([settings, command, str(code)])
         alike.setdefault(key, (settings, command, code, {}))[3][out / run.run_id] = run.method
     jobs = []

@@ -5,23 +5,25 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from harness.common.plugins import Listed, places
 from harness.common.sources import ROOMS, ROOT, git_state, uncommitted
 
 LEFT_OUT = ("__pycache__",)
 LARGEST = 500_000_000  # bytes of annotations
 
 
-def take(out: Path, plugins: Sequence[Path] = ()) -> Path:
+def take(out: Path, plugins: Iterable[Listed] = ()) -> Path:
     """Copy the sources and the user's plug-ins to OUT/slurm/code/<hash of their content>, if they are not there yet.
 
-    A plug-in goes to plugins/<its sha256>.py. git.json says which commit it was, uncommitted.diff what differed.
+    `plugins` lists the plug-in files of each run. git.json says which commit it was, uncommitted.diff what differed.
     """
     content = {str(path.relative_to(ROOT)): path.read_bytes() for path in source_files()}
-    for path in plugins:
-        content[f"plugins/{hashlib.sha256(path.read_bytes()).hexdigest()}.py"] = path.read_bytes()
+    for listed in plugins:
+        for place, entry in zip(places(listed, ROOT), listed, strict=True):
+            content[str(place.relative_to(ROOT))] = Path(entry["path"]).read_bytes()
     return kept(out / "slurm" / "code", content, git_files)
 
 

@@ -15,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from harness.common.units import seconds_text
 from harness.common.words import DONE, NOT_DONE, Option, help_text, one_folder, parse, run_command
 from slurm.jobs import ENDED, STATES, QueuedRun, runs
 
@@ -81,9 +82,10 @@ def rendered(shown: list[QueuedRun], note: str | None, found: list[QueuedRun] | 
         table.add_column(name, overflow="fold", no_wrap=name == "state")
     for run in sorted(shown, key=lambda run: STATES.index(run.state)):
         left, going = seconds_to_go(run), run.state == "running"
-        beat = f"{spoken(run.age)} ago" if going and run.age is not None else ""
-        table.add_row(run.run_id, run.state, run.job or "", plain(where(run)), "" if left is None else spoken(left),
-                      beat, str(run.restarts or ""), plain(run.reason or ""))  # fmt: skip
+        beat = f"{seconds_text(run.age)} ago" if going and run.age is not None else ""
+        to_go = "" if left is None else seconds_text(left)
+        table.add_row(run.run_id, run.state, run.job or "", plain(where(run)), to_go, beat, str(run.restarts or ""),
+                      plain(run.reason or ""))  # fmt: skip
     return Group(table, summary(shown if found is None else found), *([f"note: {note}"] if note else []))
 
 
@@ -118,14 +120,6 @@ def seconds_to_go(run: QueuedRun) -> float | None:
     inside = place["step"] / max(place["steps"], 1)
     each = (now - run.started) / (finished + inside)
     return max((place["n_experiences"] - place["experience"] - inside) * each, 0.0)
-
-
-def spoken(seconds: float) -> str:
-    """Seconds as 7s, 12m or 3h05."""
-    whole = round(seconds)
-    if whole < 120:
-        return f"{whole}s"
-    return f"{whole // 60}m" if whole < 3600 else f"{whole // 3600}h{whole % 3600 // 60:02}"
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def new_run(out: Path, method: str, *words: str) -> Path:
 
 def carry_out(folder: Path, dies_at: int | None = None) -> None:
     """What the process does; it kills itself when it is to put a file on the disk for the `dies_at`-th time."""
-    from harness.launching import launch
+    from harness.launching.execution import execute
     from harness.launching.signals import Stop
 
     left, to_disk = [dies_at], os.fsync
@@ -53,7 +53,7 @@ def carry_out(folder: Path, dies_at: int | None = None) -> None:
         os.fsync = count
     with open(folder / "log.txt", "a") as log:
         os.dup2(log.fileno(), 2)
-        launch.execute(folder, lambda position: None, Stop().listen())
+        execute(folder, lambda position: None, Stop().listen())
 
 
 def started(folder: Path, dies_at: int | None = None) -> Any:

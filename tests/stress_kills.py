@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness.common.folders import RunFolder
-from harness.launching import launch
+from harness.launching.execution import execute
 from harness.training.evaluation import Evaluation
 from tests import killing
 
@@ -85,7 +85,7 @@ class Full:
         write = Evaluation.write
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(Evaluation, "write", lambda *given: (self.left or self.fill(), write(*given)))
-            return launch.execute(run, self.step)
+            return execute(run, self.step)
 
     def step(self, position: dict[str, Any]) -> None:
         """The progress callback."""

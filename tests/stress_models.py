@@ -3,7 +3,7 @@
 import time
 
 from benchmarks.avalanche import to_avalanche
-from harness.training.loop import OpaqueRun
+from harness.training.own_loop import OpaqueRun
 from methods.shared.avalanche_strategies import STRATEGIES
 from tests import test_networks, tiny
 from tests.test_avalanche import own_evaluation

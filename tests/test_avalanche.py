@@ -11,7 +11,8 @@ from harness import check
 from harness.config.compose import request
 from harness.launching.signals import Interrupted, Stop
 from harness.run import main
-from harness.training.loop import OpaqueRun, run
+from harness.training.execute import run
+from harness.training.own_loop import OpaqueRun
 from methods import find
 from methods.shared import avalanche_strategies
 from tests import tiny

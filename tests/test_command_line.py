@@ -308,7 +308,7 @@ def test_ctrl_c_stops_the_runs_and_the_exit_code_says_so(capsys, cache, plugin, 
 
 
 def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp_path):
-    from harness.launching.launch import taken
+    from harness.storage.lease import taken
 
     words = [*TINY, cache, "methods=naive", f"out={tmp_path}", "launcher=inline"]
     (run_id,) = planned(capsys, *words)
@@ -320,7 +320,7 @@ def test_a_run_that_another_command_carries_out_is_left_to_it(capsys, cache, tmp
 
 
 def test_a_run_that_another_command_is_only_queueing_is_not_left_to_it(capsys, cache, tmp_path):
-    from harness.launching.launch import taken
+    from harness.storage.lease import taken
 
     words = [*TINY, cache, "methods=naive", f"out={tmp_path}", "launcher=inline"]
     (run_id,) = planned(capsys, *words)

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.stream import build_stream
 from harness.config.compose import request
 from harness.planning.plan import print_plan
-from harness.training.loop import run
+from harness.training.execute import run
 from tests.test_annotations import describe_ek, ek  # noqa: F401  a fixture
 from tests.test_real_streams import film, lay_out, load_ek, numbers, videos_of, write_video  # noqa: F401
 

@@ -61,15 +61,18 @@ def shown(terminal: bool, *experiences: int) -> str:
 def test_without_a_terminal_there_is_a_plain_line_an_experience():
     lines = shown(False, 0, 0, 1, 1, 2).splitlines()
     assert [line.partition("  ")[0] for line in lines[:2]] == ["cram-s0: task 2/10", "cram-s0: task 3/10"]
-    assert "classifier 40/300  loss 0.123  0s to go" in lines[0]
-    assert lines[2:] == ["er-s0: failed after 0s: out of [luck] (1 of 2 runs)", "cram-s0: done after 0s (2 of 2 runs)"]
+    assert "classifier 40/300  loss 0.123  0 s to go" in lines[0]
+    assert lines[2:] == [
+        "er-s0: failed after 0 s: out of [luck] (1 of 2 runs)",
+        "cram-s0: done after 0 s (2 of 2 runs)",
+    ]
 
 
 def test_on_a_terminal_there_is_a_bar_a_run():
     screen = shown(True, -1, 0, 1)
     assert "━" in screen
     assert re.search(r"cram-s0.*task 2/10 +classifier 40/300 +loss 0.123", screen)
-    assert "er-s0: failed after 0s: out of [luck]" in screen
+    assert "er-s0: failed after 0 s: out of [luck]" in screen
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from benchmarks import protocols
 from benchmarks.stream import build_stream
 from harness.config.compose import request
-from harness.training.loop import run
+from harness.training.execute import run
 from results.load import load
 from results.predictions import prediction_metrics
 from tests.test_annotations import describe_ek, ek  # noqa: F401  a fixture

@@ -14,11 +14,11 @@ import torch
 
 from harness.common.files import write_json
 from harness.common.folders import RunFolder
-from harness.launching import launch
+from harness.launching.execution import execute
 from harness.launching.signals import Interrupted, Stop
 from harness.run import main
 from harness.storage import checkpoint
-from harness.training.loop import run
+from harness.training.execute import run
 from slurm import status
 from slurm.jobs import runs
 from tests import killing, tiny
@@ -281,12 +281,12 @@ def test_crafted_configs_are_refused_in_one_line(tmp_path):
         ({**config, "plugins": [{"path": str(Path(__file__)), "sha256": "../../x"}]}, "sha256"),
     ):
         write_json(folder / "config.json", content)
-        launch.execute(folder, lambda position: None)
+        execute(folder, lambda position: None)
         now = RunFolder(folder).status()
         assert now.state == "failed"
         assert re.search(said, now.reason), now.reason
     (folder / "config.json").write_text('{"execution": ')
-    launch.execute(folder, lambda position: None)
+    execute(folder, lambda position: None)
     assert "cannot be read" in RunFolder(folder).status().reason
 
 

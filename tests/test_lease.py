@@ -13,7 +13,7 @@ import pytest
 from filelock import LeaseSettingsMismatch, SoftFileLease, Timeout
 
 from harness.common import processes
-from harness.launching import launch
+from harness.launching.execution import execute
 from harness.storage import lease as lock
 from tests import killing
 
@@ -195,7 +195,7 @@ def test_a_run_that_was_taken_over_stops_without_writing(tmp_path):
 
     lock.Lock.beating = remembered
     try:
-        error = launch.execute(folder, taken_over)
+        error = execute(folder, taken_over)
     finally:
         lock.Lock.beating = made
     assert isinstance(error, lock.Lost)

@@ -21,7 +21,7 @@ def walked(method: str, *words: str, phases: int):
     """A run in its second experience with `phases` of its table done, and the rest of the table."""
     run = tiny.begun(method, *words)
     run.next_experience()
-    experience = run.experiences()[1]
+    experience = run.experiences[1]
     table = run.method.phases(experience)
     for phase in table[:phases]:
         run.one_phase(experience, phase)
@@ -104,7 +104,7 @@ def test_snapshot_is_what_the_experience_before_ended_with():
     run = tiny.begun("cram")
     run.next_experience()
     codebook, decoder = run.method.compressor.quantizer.codebook.clone(), weights(run.method.compressor.decoder)
-    experience = run.experiences()[1]
+    experience = run.experiences[1]
     run.one_phase(experience, run.method.phases(experience)[0])
     assert torch.equal(run.method.snapshot.codebook, codebook)
     assert equal(weights(run.method.snapshot.decoder), decoder)
@@ -189,7 +189,7 @@ def test_rehearsal_is_half_of_a_compressor_batch_and_refresh_only_does_without()
     assert samples["cram"]["compressor"] == samples["no_refresh"]["compressor"] == 2 * 4 * 8
     assert samples["refresh_only"]["compressor"] == 2 * 4 * 8
     phase = {name: tiny.begun(name).method for name in ("cram", "refresh_only", "no_snapshot")}
-    second = tiny.begun("cram").experiences()[1]
+    second = tiny.begun("cram").experiences[1]
     assert phase["cram"].phases(second)[0].batch == 4
     assert phase["refresh_only"].phases(second)[0].batch == phase["no_snapshot"].phases(second)[0].batch == 8
     assert "refresh" not in samples["no_refresh"]
@@ -234,7 +234,7 @@ def test_all_decoders_reads_each_code_by_the_decoder_that_wrote_it():
 
 def test_joint_methods_see_everything_once_with_the_steps_of_all_experiences():
     run = tiny.begun("joint")
-    (only,) = run.experiences()
+    (only,) = run.experiences
     assert len(only.clips) == 100
     assert set(only.clips.targets.tolist()) == set(range(20))
     record = run.to_the_end()
@@ -266,7 +266,7 @@ def test_reinit_draws_the_codebook_anew_from_the_batch():
     compressor.quantizer._draw = lambda parts, where, generator: (
         drawn.append(where.float().mean().item()) or draw(compressor.quantizer, parts, where, generator)
     )
-    experience = run.experiences()[1]
+    experience = run.experiences[1]
     run.one_phase(experience, run.method.phases(experience)[0])
     assert drawn[0] == 1  # every entry, in the first step
     assert all(share < 1 for share in drawn[1:])
@@ -302,9 +302,9 @@ def test_first_steps_lengthen_the_first_experience_alone():
 
 
 def test_share_and_iid_of_a_classifier_batch():
-    assert tiny.begun("er").method.phases(tiny.begun("er").experiences()[1])[0].batch == 4  # a third of 12
+    assert tiny.begun("er").method.phases(tiny.begun("er").experiences[1])[0].batch == 4  # a third of 12
     iid = tiny.begun("er", "replay.iid=true")
-    assert iid.method.phases(iid.experiences()[1])[0].batch == 12
+    assert iid.method.phases(iid.experiences[1])[0].batch == 12
     iid.next_experience()
     batch = iid.context.clips(iid.stream.train_stream[1]).take(np.arange(12))
     drawn = [replayed_part(batch, 12, ReplaySettings(iid=True), iid.method.buffer, 40)[1] for _ in range(300)]

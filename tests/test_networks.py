@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from harness.config.compose import request
-from harness.training.loop import run
+from harness.training.execute import run
 from methods import find
 from methods.contract import Batch, Spec, evaluating
 from methods.shared.code_size import code_bytes, code_grid, compression_rate

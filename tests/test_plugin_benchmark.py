@@ -81,8 +81,8 @@ def test_it_runs_and_stands_in_the_table(bars, out, tmp_path, capsys):
     assert main(words) == 0
     assert "Protocol bars-2/v1" in capsys.readouterr().out
     (found,) = load(out).runs
-    assert found.record["protocol"]["id"] == "bars-2/v1"
-    assert [plugin["path"] for plugin in found.record["config"]["plugins"]] == [str(bars)]
+    assert found.record.protocol.id == "bars-2/v1"
+    assert [plugin["path"] for plugin in found.record.config["plugins"]] == [str(bars)]
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import torch
 from harness import pretrain
 from harness.config.compose import request
 from harness.run import main
-from harness.training.loop import run
+from harness.training.execute import run
 from tests import tiny
 from tests.test_annotations import kinetics_rows, write_rows
 
@@ -26,7 +26,7 @@ def test_runs_start_from_the_saved_compressor(saved):
     weights = torch.load(saved, weights_only=True)["weights"]
     assert list(saved.parent.iterdir()) == [saved]
     walk = tiny.begun("frozen", f"compressor.load={saved}")
-    assert [phase.name for phase in walk.method.phases(walk.experiences()[0])] == ["encode", "classifier", "store"]
+    assert [phase.name for phase in walk.method.phases(walk.experiences[0])] == ["encode", "classifier", "store"]
     walk.to_the_end()
     after = walk.method.compressor.state_dict()
     assert all(after[name].equal(value) for name, value in weights.items())
@@ -117,7 +117,7 @@ def test_pretrain_says_what_it_cannot_do(tmp_path, capsys):
 
 def test_codes_of_several_views_are_trained_on_and_one_is_stored():
     walk = tiny.begun("frozen", "classifier.views=3")
-    experience = walk.experiences()[0]
+    experience = walk.experiences[0]
     for phase in walk.method.phases(experience):
         walk.one_phase(experience, phase)
         walk.position["step"] = 0
@@ -137,7 +137,7 @@ def test_codes_of_several_views_are_trained_on_and_one_is_stored():
 
 def test_pixel_methods_see_as_many_views(monkeypatch):
     walk = tiny.begun("naive", "classifier.views=3", "classifier.steps=30")
-    experience, seen = walk.experiences()[0], []
+    experience, seen = walk.experiences[0], []
     take = experience.clips.take
     monkeypatch.setattr(experience.clips, "take", lambda index, view=None: seen.append(view) or take(index, view))
     walk.one_phase(experience, walk.method.phases(experience)[0])

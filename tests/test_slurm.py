@@ -3,6 +3,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -90,7 +92,10 @@ def test_plan_prints_the_scripts_and_submits_nothing(tmp_path, cache, capsys, mo
     assert out.count("--time=7\n") == out.count("--time=240\n") == 2
     assert out.count("--array=0-1%1\n") == 2
     assert out.count("--nice=3\n") == out.count("\nmodule load cuda\n") == 4
+    assert "wckey" not in out
     assert not (tmp_path / "out").exists()
+    assert main([*words, "slurm.extra.wckey=ours"]) == 0
+    assert capsys.readouterr().out.count("#SBATCH --wckey=ours\n") == 1
 
     (tmp_path / "mine.yaml").write_text(
         "question: May parts of a preset ask for other resources?\n"
@@ -177,12 +182,34 @@ def test_the_users_files_are_those_of_the_moment_of_submission(tmp_path, cache, 
     assert copied.read_bytes() == (videos / "clips.csv").read_bytes()
 
 
+def test_a_plug_in_is_copied_with_what_it_imports_from_its_folder(tmp_path, cache, fake_slurm):  # noqa: F811
+    mine, out = tmp_path / "mine", tmp_path / "out"
+    mine.mkdir()
+    (mine / "my_helper.py").write_text("NAME = 'imports_a_file'\n")
+    (mine / "my_other.py").write_text(
+        "from methods import METHODS\nfrom methods.naive import Naive\nfrom my_helper import NAME\n"
+        "class Mine(Naive):\n    pass\nMETHODS.register(NAME)(Mine)\n"
+    )
+    words = [*TINY, *SMALL_JOB, cache, f"out={out}", f"plugins={mine / 'my_other.py'}", "methods=[imports_a_file]"]
+    assert main(words) == 0
+    (folder,) = (file.parent for file in out.glob("*/config.json"))
+    (mine / "my_helper.py").write_text("raise SystemExit('edited since')")
+    code = Path(submissions(out)[0]["code"])
+    done = subprocess.run(
+        [sys.executable, "-m", "harness.run_folders", folder], cwd=code, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert (folder / "record.json").exists()
+
+
 def test_what_sbatch_refuses_is_one_line_and_leaves_nothing_waiting(tmp_path, cache, plugin, capsys, fake_slurm):  # noqa: F811
     out = tmp_path / "out"
     words = [*TINY, *SMALL_JOB, cache, plugin, f"out={out}", "methods=[naive,unhurried]"]
     assert main([*words, "slurm.per_method.unhurried.partition=nowhere"]) == 2
     why = "sbatch refused: sbatch: error: invalid partition specified: nowhere"
-    assert capsys.readouterr().err.strip().splitlines()[-1] == f"harness.run: {why} (jobs submitted so far: 1)"
+    said = capsys.readouterr().err
+    assert said.strip().splitlines()[-1] == f"harness.run: {why} (jobs submitted so far: 1)"
+    assert said.count("invalid partition") == 1
     found = {run["method"]: (run["state"], run["reason"]) for run in looked_up(capsys, out).values()}
     assert found == {"naive": ("queued", None), "unhurried": ("failed", why)}
     file = Path(plugin.partition("=")[2])

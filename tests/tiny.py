@@ -11,7 +11,8 @@ from typing import Any
 
 from harness.config.compose import request
 from harness.storage.record import comparable, differences
-from harness.training.loop import Run, run
+from harness.training.execute import run
+from harness.training.loop import Run
 
 FOLDER = Path(tempfile.mkdtemp(prefix="tiny-runs-"))
 atexit.register(shutil.rmtree, FOLDER, ignore_errors=True)

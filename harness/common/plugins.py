@@ -2,8 +2,9 @@
 
 import hashlib
 import importlib.util
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,38 @@ class Plugin:
 
 
 LOADED: dict[Path, Plugin] = {}
+Listed = Sequence[Mapping[str, str]]  # path and sha256 of each file, as a run's config records them
+
+
+def load_listed(listed: Listed, root: Path) -> None:
+    """Load the plug-ins of a run: the copies below `root` if it is a snapshot of the sources, else the user's.
+
+    Raises:
+        ValueError: a file is not the one that the run was asked for with.
+    """
+    copies = places(listed, root)
+    files = copies if copies and copies[0].exists() else [Path(entry["path"]) for entry in listed]
+    imported: set[Path] = set()
+    for file, entry in zip(files, listed, strict=True):
+        if file.exists() and sha256(file) != entry["sha256"]:
+            raise ValueError(f"plugins: '{file}' was changed since the run was asked for; ask for it again")
+    for file in files:
+        if file.resolve() not in imported:  # what a plug-in imports registers nothing itself
+            imported |= {path.resolve() for path in load([str(file)])[0].imports}
+
+
+def places(listed: Listed, root: Path) -> list[Path]:
+    """Where a snapshot keeps the files of a run's plug-ins: files of one folder together, so that imports find them.
+
+    Raises:
+        ValueError: a sha256 in the list is none.
+    """
+    for entry in listed:
+        if not re.fullmatch(r"[0-9a-f]{64}", entry["sha256"]):
+            raise ValueError(f"plugins: sha256 of '{entry['path']}' is no sha256; ask for the run again")
+    folders = list(dict.fromkeys(Path(entry["path"]).parent for entry in listed))
+    files = [Path(entry["path"]) for entry in listed]
+    return [root / "plugins" / listed[0]["sha256"] / str(folders.index(file.parent)) / file.name for file in files]
 
 
 def named(words: Sequence[str]) -> list[str]:

@@ -19,7 +19,7 @@ from slurm.settings import Slurm
 CONF = Path(__file__).parent / "conf"
 # What a server of new processes imports once for all; torch would import _dynamo (seconds of work) in each of them
 # when its first optimiser is made.
-PRELOAD = ["harness.training.loop", "torch._dynamo", "benchmarks.moving_digits"]
+PRELOAD = ["harness.training.execute", "torch._dynamo", "benchmarks.moving_digits"]
 
 
 @dataclass

@@ -1,11 +1,16 @@
 """What the screen shows while runs go on: a bar a run on a terminal, plain lines elsewhere (always on stderr)."""
 
 import time
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
+
+from harness.common.units import seconds_text
 
 LINE_SECONDS = 20  # between two plain lines of one run
 
@@ -30,7 +35,7 @@ class Clock:
 
     def left(self, n_experiences: int) -> float | None:
         """Seconds to go, from the mean of the experiences so far; None in the first one."""
-        if not self.durations:
+        if not self.durations or self.experience is None:
             return None
         mean = sum(self.durations) / len(self.durations)
         return max((n_experiences - self.experience) * mean - (time.monotonic() - self.entered), 0.0)
@@ -73,7 +78,7 @@ class Display:
         """A run is at a position: experience, n_experiences, phase, step, steps, loss."""
         clock, n = self.clocks[run_id], position["n_experiences"]
         left_one = clock.move(position["experience"])
-        where = described(position, clock.left(n))
+        where = position_text(position, clock.left(n))
         if self.console.is_terminal:
             self.bars.update(self.tasks[run_id], completed=clock.share(n), where=where)
         elif left_one or time.monotonic() - self.lines[run_id] >= LINE_SECONDS:
@@ -85,7 +90,7 @@ class Display:
         self.over += 1
         if run_id in self.tasks:
             self.bars.remove_task(self.tasks.pop(run_id))
-        took = duration(time.monotonic() - self.clocks[run_id].started)
+        took = seconds_text(time.monotonic() - self.clocks[run_id].started)
         why = f": {reason}" if reason else ""
         self._line(f"{self.names[run_id]}: {state} after {took}{why} ({self.over} of {len(self.names)} runs)")
 
@@ -93,21 +98,18 @@ class Display:
         self.console.print(text, markup=False, soft_wrap=True)
 
 
-def described(position: dict[str, Any], left: float | None) -> str:
+def position_text(position: dict[str, Any], left: float | None) -> str:
     """A position in words: task, phase, step, loss, time to go."""
     number, loss = position["experience"], position["loss"]
     task = "pre-training" if number < 0 else f"task {number + 1}/{position['n_experiences']}"
     parts = [task, f"{position['phase']} {position['step']}/{position['steps']}"]
     parts += [] if loss is None else [f"loss {loss:.3g}"]
-    parts += [] if left is None else [f"{duration(left)} to go"]
+    parts += [] if left is None else [f"{seconds_text(left)} to go"]
     return "  ".join(parts)
 
 
-def duration(seconds: float) -> str:
-    """Seconds as 7s, 2:05 or 1:02:05."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole}s"
-    minutes, rest = divmod(whole, 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+def names_of(folders: Sequence[Path]) -> dict[str, str]:
+    """Run id -> name for the screen: the run id, without its hash where that says enough."""
+    short = {folder.name: folder.name.rpartition("-")[0] for folder in folders}
+    often = Counter(short.values())
+    return {run_id: name if often[name] == 1 else run_id for run_id, name in short.items()}

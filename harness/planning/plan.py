@@ -12,9 +12,8 @@ from rich.table import Table
 from harness.common.units import bytes_text
 from harness.config.compose import benchmark_of
 from harness.planning import speed
-from harness.training.batches import CurrentExperience
 from harness.training.context import Context
-from harness.training.loop import merged
+from harness.training.experiences import CurrentExperience, merged
 from methods.contract import Method
 from results.pooling import flatten, value_text
 

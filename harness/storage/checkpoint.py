@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import numpy as np
 import torch
@@ -84,9 +84,9 @@ class Checkpoints:
 
         def one(k: int) -> tuple[str, dict[str, Any]]:
             chunk = data[k * size : (k + 1) * size]
-            old = self.newest["files"].get(before[k]) if k < len(before) else None
-            same = old is not None and old["bytes"] == chunk.nbytes
-            if same and (k in untouched or old["sha256"] == hashlib.sha256(chunk).hexdigest()):
+            old = self.newest["files"].get(before[k], {}) if k < len(before) else {}
+            same = old.get("bytes") == chunk.nbytes
+            if same and (k in untouched or old["sha256"] == hashlib.sha256(chunk.data).hexdigest()):
                 return before[k], old
             made = f"{name}-{k}-v{self.version:08}.bin"
             return made, self._write(made, lambda file: file.write(chunk))
@@ -182,8 +182,8 @@ class Checkpoints:
                         digest.update(part)
                         size += len(part)
                 else:
-                    size = file.readinto(into.reshape(-1)) or 0
-                    digest.update(into)
+                    size = file.readinto(into.reshape(-1).data) or 0
+                    digest.update(into.data)
         except OSError as error:
             raise Damaged(f"{name}: {error.strerror}") from error
         if size != wanted["bytes"] or digest.hexdigest() != wanted["sha256"]:
@@ -252,7 +252,7 @@ class _Hashed:
 def _save(content: Any, file: _Hashed) -> None:
     """torch.save; OSError for a full disk, which torch tells as a wrong position."""
     try:
-        torch.save(content, file)
+        torch.save(content, cast("IO[bytes]", file))
     except RuntimeError as error:
         raise file.error or error from None
 
@@ -310,11 +310,11 @@ def _say(text: str) -> None:
 
 def global_generators() -> dict[str, Any]:
     """States of the generators that library code may draw from."""
-    name, keys, *rest = np.random.get_state()
+    name, keys, *rest = np.random.get_state(legacy=True)
     return {
         "torch": torch.get_rng_state(),
         "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-        "numpy": [name, torch.from_numpy(keys.copy()), *rest],
+        "numpy": [name, torch.from_numpy(np.array(keys)), *rest],
         "python": random.getstate(),
     }
 

@@ -1,4 +1,4 @@
-"""What a method sees of the data: the clips of its experience as a source, in an order that any resume repeats."""
+"""The training clips of one experience as a source, in an order that is the same after a resume."""
 
 import copy
 import sys
@@ -69,7 +69,9 @@ class ClipSource:
         """
         if self.reader is None:
             raise RuntimeError(f"{self.over}: only a buffer keeps any of its clips")
-        clips = self._plain(index, view) if self.augmentation is None else self._augmented(index, view)
+        clips = (
+            self._plain(index, view) if self.augmentation is None else self._augmented(self.augmentation, index, view)
+        )
         return Batch(
             target=torch.from_numpy(self.targets[index]).to(self.device),
             sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
@@ -91,14 +93,14 @@ class ClipSource:
             clips = np.stack(shown)
         return torch.from_numpy(clips).to(self.device)
 
-    def _augmented(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
+    def _augmented(self, how: Augmentation, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
         view = np.zeros(len(index), np.int64) if view is None else view
         n_views = 1 if view.ndim == 1 else view.shape[1]
         rows = np.repeat(self.rows[index], n_views)
         as_it_is = view == 0 if view.ndim == 1 else view % n_views == 0
         drawn = [None if plain else generator("view", *self.key, int(row), int(v))
                  for row, v, plain in zip(rows, view.reshape(-1), as_it_is.reshape(-1), strict=True)]  # fmt: skip
-        clips = self.augmentation.read(self.reader, rows, drawn, self.device)
+        clips = how.read(self.reader, rows, drawn, self.device)
         return clips.reshape(*view.shape, *clips.shape[1:])
 
     def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
@@ -110,45 +112,6 @@ class ClipSource:
         return padded[:, dy : dy + clip.shape[1], dx : dx + clip.shape[2]]
 
 
-class CurrentExperience:
-    """An experience as a method sees it; its clips are gone once it is over."""
-
-    def __init__(self, experience: Any, n_experiences: int, clips: ClipSource, opens_run: bool, n_merged: int = 1):
-        self.current_experience: int = experience.current_experience
-        self.classes_in_this_experience: tuple[int, ...] = experience.classes_in_this_experience
-        self.classes_seen_so_far: tuple[int, ...] = experience.classes_seen_so_far
-        own = set(self.classes_in_this_experience)
-        earlier = () if n_merged > 1 else self.classes_seen_so_far
-        self.previous_classes: tuple[int, ...] = tuple(c for c in earlier if c not in own)
-        self.is_pretraining: bool = experience.is_pretraining
-        self.n_experiences = n_experiences
-        self.n_merged = n_merged  # experiences given as one to a joint method
-        self.opens_run = opens_run  # the very first data the method gets
-        self.own_ids: set[int] = set(clips.rows.tolist())  # sample ids of its clips
-        self._clips: ClipSource | None = clips
-
-    @property
-    def is_first(self) -> bool:
-        """Nothing of the stream came before."""
-        return self.current_experience <= 0 or self.n_merged > 1
-
-    @property
-    def is_last(self) -> bool:
-        return self.current_experience == self.n_experiences - 1
-
-    @property
-    def clips(self) -> ClipSource:
-        if self._clips is None:
-            raise RuntimeError(f"experience {self.current_experience} is over: only a buffer keeps any of its clips")
-        return self._clips
-
-    def close(self) -> None:
-        """Its clips are gone, also for those who kept the source itself."""
-        if self._clips is not None:
-            self._clips.close(f"experience {self.current_experience} is over")
-        self._clips = None
-
-
 @dataclass(frozen=True)
 class Plan:
     """Which samples each step of a phase gets: step k is a function of the key, so a resume starts anywhere."""
@@ -157,6 +120,11 @@ class Plan:
     length: int  # of the source
     key: tuple[int | str, ...]
     augmented: bool = False  # each epoch shows other views of the clips, where the phase shuffles and asks for none
+
+    @classmethod
+    def of(cls, phase: Phase, source: Source, key: tuple[int | str, ...]) -> "Plan":
+        """The plan of a phase over its source; `key` is the seed, the experience and the phase's name."""
+        return cls(phase, len(source), key, augmented=getattr(source, "augmentation", None) is not None)
 
     def epoch(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Index and view of one epoch, in order."""
@@ -188,9 +156,9 @@ class Plan:
                 start = (step // per_epoch) * length + (step % per_epoch) * size
                 places = np.arange(start, min(start + size, (step // per_epoch + 1) * length))
             epochs = places // length
-            known = {e: known.get(e) or self.epoch(int(e)) for e in np.unique(epochs)}
-            index = np.array([known[e][0][p % length] for e, p in zip(epochs, places, strict=True)])
-            view = np.array([known[e][1][p % length] for e, p in zip(epochs, places, strict=True)])
+            known = {e: known.get(e) or self.epoch(e) for e in np.unique(epochs).tolist()}
+            index = np.array([known[int(e)][0][p % length] for e, p in zip(epochs, places, strict=True)])
+            view = np.array([known[int(e)][1][p % length] for e, p in zip(epochs, places, strict=True)])
             if self.phase.views > 1 and view.ndim == 1:
                 first_view = epochs if self.phase.sampler is None else view  # number 0 of each V is as it is
                 view = (first_view * self.phase.views)[:, None] + np.arange(self.phase.views)

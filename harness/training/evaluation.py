@@ -4,7 +4,7 @@ The score of an item is the mean of the logits of its clips: one mean serves wha
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from methods.contract import Method
 class Evaluation:
     """Predictions of every evaluated item after each experience: int16 [T,N], -1 where not evaluated."""
 
-    def __init__(self, stream: Any, items: list[Any], reader: Any, device: str, table: ClipTable):
+    def __init__(self, stream: Any, items: Sequence[Any], reader: Any, device: str, table: ClipTable):
         """`items`: the experiences of the test or validation stream."""
         self.stream, self.items, self.device = stream, items, device
         self.reader = reader
@@ -62,7 +62,9 @@ class Evaluation:
             self.total = torch.zeros(int((self.task == task).sum()), self.stream.n_classes)
         if len(clips):
             source = ClipSource(self.reader, part.indices, part.targets, {}, self.device)
-            logits = method.predict(source.take(clips.numpy()).clips).float().cpu()
+            shown = source.take(clips.numpy()).clips
+            assert shown is not None
+            logits = method.predict(shown).float().cpu()
             self.check(method, logits, len(clips))
             self.total.index_add_(0, places[clips], logits)
 

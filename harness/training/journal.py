@@ -8,18 +8,30 @@ from pathlib import Path
 from typing import Any
 
 LINES = ("experiences.jsonl", "steps.jsonl")
+Progress = Callable[[dict[str, Any]], None]
+
+
+def silent(position: dict[str, Any]) -> None:
+    """Tell nobody."""
 
 
 class Journal:
     """Meters of a run; seconds and counts are summed over restarts."""
 
-    def __init__(self, folder: Path, every: int, progress: Callable[[dict[str, Any]], None]):
+    def __init__(self, folder: Path, every: int, progress: Progress):
         """`every`: steps between two lines of steps.jsonl; `progress` is told the position after each step."""
         self.folder, self.every, self.progress = folder, every, progress
-        self.work: dict[str, dict[str, int]] = {"steps": {}, "samples": {}}
+        self.work: dict[str, dict[str, Any]] = {"steps": {}, "samples": {}, "kinds": {}}
         self.seconds: dict[str, Any] = {"total": 0.0, "by_phase": {}, "evaluate": 0.0, "drift": 0.0, "cpu_total": 0.0}
         self.restarts = 0
         self.clock("start")
+
+    def phase(self, name: str, kind: str) -> None:
+        """From now on time belongs to a phase. ValueError where one of this name has been of another kind."""
+        known = self.work["kinds"].setdefault(name, kind)
+        if known != kind:
+            raise ValueError(f"phase {name} is of kind {known} here and of kind {kind} there: give it another name")
+        self.clock(name)
 
     def clock(self, what: str) -> None:
         """From now on time belongs to a phase, to evaluate or to drift."""
@@ -36,8 +48,12 @@ class Journal:
         self.seconds["cpu_total"] += cpu
         self.wall, self.cpu = self.wall + wall, self.cpu + cpu
 
-    def step(self, position: dict[str, Any], samples: int, log: dict[str, float]) -> None:
-        """One step of a phase is done: count it, tell it, and every so often write it down."""
+    def step(self, position: dict[str, Any], n_batch: int, log: dict[str, float]) -> None:
+        """Count one step of a phase, tell it, and every so often write it down.
+
+        The step learnt from `n_batch` samples, or from as many as its log says under `samples`.
+        """
+        samples = int(log.get("samples", n_batch))
         phase, done = position["phase"], position["step"]
         for meter, amount in (("steps", 1), ("samples", samples)):
             self.work[meter][phase] = self.work[meter].get(phase, 0) + amount

@@ -123,16 +123,19 @@ def drift(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def reported(runs: Runs, pooled: Pooled) -> Plot:
-    """Numbers that methods report of themselves after each task, a panel a condition and number."""
+    """Numbers that methods report of themselves after each task, or their steps log, a panel a condition and number."""
 
     def values(run: DoneRun) -> Iterable[dict[str, Any]]:
         return [{"quantity": name, "task": i + 1, "value": value}
-                for name, series in run.record.reported.items() for i, value in enumerate(series)
+                for name, series in (*run.record.reported.items(), *run.record.logged.items())
+                for i, value in enumerate(series)
                 if value is not None]  # fmt: skip
 
-    table = means(collect(pooled, values, "no method reports numbers of its own"), ["quantity", "task"], "value")
+    table = means(
+        collect(pooled, values, "no method reports or logs numbers of its own"), ["quantity", "task"], "value"
+    )
     titles = [f"{c}\n{q}".strip() for c, q in zip(table["condition"], table["quantity"], strict=True)]
-    figure = _panels(pooled, table.assign(condition=titles), "task", ("task", "reported value"),
+    figure = _panels(pooled, table.assign(condition=titles), "task", ("task", "value"),
                      (-math.inf, math.inf), scale=1.0, sharey=False)  # fmt: skip
     return figure, table
 

@@ -1,0 +1,28 @@
+"""What a launcher is; a plug-in registers its own with `@LAUNCHERS.register("name")` of harness.launching."""
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import Any
+
+
+class Launcher(ABC):
+    """Starts runs whose folders hold config.json. `how` is the `execution` part of their configs."""
+
+    def check(self, how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -> None:  # noqa: B027
+        """Refuse what cannot work, before anything is written.
+
+        runs: run id -> config. planned: nothing will be started; print here what would be.
+
+        Raises:
+            ValueError: the launcher cannot be used here, or a setting does not fit.
+        """
+
+    @abstractmethod
+    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
+        """Start the runs; returns the ids of those that go on elsewhere when the command ends.
+
+        What became of a run stands in its folder; `harness.launching.execution.execute` writes it there.
+
+        Raises:
+            ValueError: the runs cannot be started; the line says why.
+        """

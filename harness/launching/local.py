@@ -1,0 +1,139 @@
+"""launcher=local: a process a run, so that one that fails or is killed leaves the others alone."""
+
+import dataclasses
+import faulthandler
+import importlib
+import multiprocessing
+import os
+import signal
+import sys
+import time
+from collections import deque
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import Any, cast
+
+from harness.common.folders import RunFolder, Status
+from harness.config.schema import PRELOAD
+from harness.launching.execution import execute, note, read_config
+from harness.launching.launcher import Launcher
+from harness.launching.progress import Display, names_of
+from harness.launching.signals import Stop, stopped_by_signals
+
+# Between asking a run to stop and killing it; Slurm warns a job 90 s before its end.
+GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
+
+
+class Local(Launcher):
+    """A process a run, `workers` at a time."""
+
+    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
+        set_threads(how["threads"])
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(PRELOAD)
+        carry_out(folders, context, how["workers"], GRACE_SECONDS)
+        return []
+
+
+def carry_out_in_job(folders: list[Path]) -> None:
+    """Carry out runs one at a time, in a job that others may end: a signal may come to each of its processes.
+
+    Runs are forked from this process, since a fork server in between would die of the signal, and its runs with it.
+    """
+    set_threads(threads_of(folders[0]))
+    for module in PRELOAD:
+        importlib.import_module(module)
+    carry_out(folders, multiprocessing.get_context("fork"), 1, JOB_GRACE_SECONDS)
+
+
+def threads_of(folder: Path) -> int:
+    """Torch threads that a run is to have; one where its config says nothing, which is told when it is carried out."""
+    try:
+        return int(read_config(folder)["execution"].get("threads", 1))
+    except ValueError:
+        return 1
+
+
+def set_threads(number: int) -> None:
+    """To be called before torch is imported, which is when it reads these."""
+    os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(number)
+
+
+def carry_out(folders: list[Path], context: Any, workers: int, grace: float) -> None:
+    """Carry out runs in processes of their own; when interrupted, they have `grace` seconds to save."""
+    waiting = deque(folders)
+    active: dict[Connection, tuple[Any, Path]] = {}  # pipe -> its process and run
+    with Display(names_of(folders)) as display, stopped_by_signals():
+        try:
+            while waiting or active:
+                while waiting and len(active) < workers:
+                    process, pipe = _start(context, waiting[0])
+                    active[pipe] = (process, waiting.popleft())
+                    display.start(process.name)
+                for ready in cast("list[Connection]", wait(list(active), timeout=1.0)):
+                    process, folder = active[ready]
+                    try:
+                        display.update(process.name, ready.recv())
+                    except EOFError:
+                        del active[ready]
+                        status = _outcome(process, folder)
+                        display.finish(process.name, status.state, status.reason)
+        finally:
+            _stop(list(active.values()), grace)
+
+
+def _start(context: Any, folder: Path) -> tuple[Any, Connection]:
+    ours, theirs = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(folder, theirs, ours), name=folder.name)
+    process.start()
+    theirs.close()  # so that the end of the process is the end of the pipe
+    return process, ours
+
+
+def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
+    """A run in a process of its own, with all that it prints in log.txt."""
+    other_end.close()  # so that sending fails when the command is gone
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command stops its runs itself
+    log = open(folder / "log.txt", "a", buffering=1)  # noqa: SIM115  open as long as the process
+    for stream in (1, 2):
+        os.dup2(log.fileno(), stream)
+    sys.stdout = sys.stderr = log
+    faulthandler.enable(log)
+
+    def show(position: dict[str, Any]) -> None:
+        try:
+            pipe.send(position)
+        except OSError:
+            # Nobody is there to stop this run any more.
+            note(folder, state="preempted", reason="the command that started the run is gone")
+            os._exit(1)
+
+    if execute(folder, show, Stop().listen()) is not None:
+        sys.exit(os.EX_TEMPFAIL)
+
+
+def _outcome(process: Any, folder: Path) -> Status:
+    """The status of a run whose process has ended; says how the process died if it could not say so itself."""
+    process.join()
+    status, code = RunFolder(folder).status(), process.exitcode
+    if status.state not in ("queued", "running") or (status.state == "running" and status.pid != process.pid):
+        return status
+    if code is not None and code < 0:
+        reason = f"killed by signal {-code} ({signal.strsignal(-code)})"
+    else:
+        reason = f"its process ended with exit code {code} before the run was done"
+    note(folder, state="failed", reason=reason)
+    return dataclasses.replace(status, state="failed", reason=reason)
+
+
+def _stop(active: list[tuple[Any, Path]], grace: float) -> None:
+    for process, _ in active:
+        process.terminate()
+    deadline = time.monotonic() + grace
+    for process, folder in active:
+        process.join(max(deadline - time.monotonic(), 0.1))
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+        if RunFolder(folder).status().state in ("queued", "running"):
+            note(folder, state="preempted", reason="stopped before it was done; the same command continues it")

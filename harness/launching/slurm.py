@@ -1,0 +1,58 @@
+"""launcher=slurm: the runs become job arrays, which go on after the command unless slurm.wait stays with them."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from harness.common.files import write_json
+from harness.launching.launcher import Launcher
+from slurm import launcher, settings, snapshot, status
+
+Configs = dict[Path, dict[str, Any]]  # by the folder of the run
+
+
+class JobArrays(Launcher):
+    """Job arrays of Slurm, each of runs that ask for the same resources."""
+
+    def check(self, how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -> None:
+        out, methods = Path(how["out"]), list(dict.fromkeys(config["method"]["name"] for config in runs.values()))
+        for asked, alike in by_settings({out / run_id: config for run_id, config in runs.items()}):
+            settings.check(asked, methods)
+            if planned:
+                print(launcher.plan(out, alike, asked))
+        if not planned:
+            launcher.check_slurm()
+
+    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
+        out = Path(how["out"])
+        configs = {folder: json.loads((folder / "config.json").read_text()) for folder in folders}
+        copy_annotations(out, configs)
+        code = snapshot.take(out, [config["plugins"] for config in configs.values()])
+        command = [sys.executable, "-m", "harness.run_folders"]
+        jobs = [job for asked, runs in by_settings(configs) for job in launcher.submit(out, runs, asked, command, code)]
+        print(f"{len(jobs)} jobs submitted; how they do: {launcher.status_command(out)}", file=sys.stderr)
+        if how["slurm"]["wait"]:
+            status.watch(out, {folder.name for folder in folders})
+            return []
+        return [folder.name for folder in folders]
+
+
+def copy_annotations(out: Path, configs: Configs) -> None:
+    """Let the runs read a copy of the user's annotations, which may be edited before the jobs begin."""
+    copies: dict[str, str] = {}
+    for folder, config in configs.items():
+        given = config["benchmark"].get("annotations")
+        if given:
+            copies[given] = copies.get(given) or str(snapshot.annotations(out, Path(given)))
+            config["benchmark"]["annotations"] = copies[given]
+            write_json(folder / "config.json", config)
+
+
+def by_settings(configs: Configs) -> list[tuple[dict[str, Any], dict[Path, str]]]:
+    """Settings of Slurm, and the runs (folder -> method) that have them: parts of a preset may have their own."""
+    found: dict[str, tuple[dict[str, Any], dict[Path, str]]] = {}
+    for folder, config in configs.items():
+        settings = config["execution"]["slurm"]
+        found.setdefault(json.dumps(settings, sort_keys=True), (settings, {}))[1][folder] = config["method"]["name"]
+    return list(found.values())
