@@ -1,50 +1,56 @@
 """`python -m harness.list KIND [NAME]`: what there is of a kind, and what can be set of one."""
 
 import importlib
+import pkgutil
 import signal
 import sys
 from dataclasses import asdict, is_dataclass
+from functools import cache
 from typing import Any
 
 from harness import check_packages
 from harness.common import plugins
-from harness.common.registry import Registry
+from harness.common.registry import REGISTRIES, Registry
 from harness.common.settings import lines, search_lines
-from harness.common.words import nearest, run_command
+from harness.common.words import run_command, unknown
 
-# The word for a kind -> its registry, or the folder of its YAML files. No torch is imported for a list.
-KINDS = {
-    "methods": "methods:METHODS",
-    "benchmarks": "benchmarks:BENCHMARKS",
-    "protocols": "benchmarks.protocols:PROTOCOLS",
-    "profiles": "",
-    "presets": "",
-    "classifier_networks": "methods.networks:CLASSIFIERS",
-    "compressor_networks": "methods.networks:COMPRESSORS",
-    "metrics": "results:METRICS",
-    "columns": "results:COLUMNS",
-    "plots": "results:PLOTS",
-}
-HELP = f"""usage: python -m harness.list KIND [NAME]   (with entries of your own files: plugins=[mine.py])
+WITH_REGISTRIES = ("benchmarks.protocols", "results", "methods", "harness")  # and the folders of the last two
+IN_FILES = ("profiles", "presets")  # kept in YAML files instead of a registry
 
-KIND is one of {", ".join(KINDS)}."""
+
+@cache
+def kinds() -> dict[str, Registry[Any] | None]:
+    """The word for each kind -> its registry; None for what is kept in files. It imports no torch."""
+    for room in WITH_REGISTRIES:
+        module = importlib.import_module(room)
+        for folder in pkgutil.iter_modules(module.__path__, f"{room}.") if room in WITH_REGISTRIES[2:] else ():
+            if folder.ispkg:
+                importlib.import_module(folder.name)
+    return {f"{kind.replace(' ', '_')}s": registry for kind, registry in REGISTRIES.items()} | dict.fromkeys(IN_FILES)
+
+
+def help() -> str:
+    """The text of --help."""
+    return f"""usage: python -m harness.list KIND [NAME]   (with entries of your own files: plugins=[mine.py])
+
+KIND is one of {", ".join(kinds())}."""
 
 
 def main(words: list[str] | None = None) -> int:
     """Print what there is of a kind, or the details of one; returns the exit code."""
     words = sys.argv[1:] if words is None else words
     if not words:
-        print(HELP)
+        print(help())
         return 2
-    return run_command("harness.list", HELP, lambda: carry_out(words), words)
+    return run_command("harness.list", help, lambda: carry_out(words), words)
 
 
 def carry_out(words: list[str]) -> int:
     """Load the plug-ins, then show; ValueError says what is wrong with the words."""
     check_packages()
     kind, *names = [word for word in words if not word.startswith("plugins=")] or [""]
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind '{kind}'{nearest(kind, KINDS)} (known: {', '.join(KINDS)})")
+    if kind not in kinds():
+        raise ValueError(unknown("kind", kind, kinds()))
     if len(names) > 1:
         raise ValueError(f"one NAME at a time, not {', '.join(names)}")
     plugins.load(plugins.named(words))
@@ -65,26 +71,19 @@ def show(kind: str, name: str | None) -> None:
             print(f"{each:{width}} {text}")
         return
     if name not in known:
-        raise ValueError(f"unknown {kind[:-1]} '{name}'{nearest(name, known)} (known: {', '.join(known)})")
+        raise ValueError(unknown(kind[:-1], name, known))
     print(f"{name}: {known[name]}" if known[name] else name)
     for line in details(kind, name):
         print(line)
 
 
-def registry_of(kind: str) -> Registry[Any]:
-    """The registry that a kind's names are in."""
-    module, _, name = KINDS[kind].partition(":")
-    found: Registry[Any] = getattr(importlib.import_module(module), name)
-    return found
-
-
 def descriptions(kind: str) -> dict[str, str]:
     """Name -> one line."""
-    if not KINDS[kind]:
+    registry = kinds()[kind]
+    if registry is None:
         from harness.config import schema
 
         return schema.yaml_descriptions(kind[:-1])
-    registry = registry_of(kind)
     names = registry.names()
     if kind == "protocols":
         return {name: f"benchmark={p.benchmark} label={p.label} tasks={p.tasks} budget={p.budget} "
@@ -112,17 +111,19 @@ def details(kind: str, name: str) -> list[str]:
         method = find(name)
         own = list(lines(method.Settings, f"{name}."))
         own = own or ["  no settings of its own; the shared ones are in python -m harness.run --help"]
-        ranges = [line for group in method.uses for line in search_lines(SHARED[group], f"{group}.")]
-        ranges = [*search_lines(method.Settings, f"{name}."), *ranges]
+        shared = [line for group in method.uses if group in SHARED for line in search_lines(SHARED[group], f"{group}.")]
+        ranges = [*search_lines(method.Settings, f"{name}."), *shared]
         return [*own, *(["where a random search looks:", *ranges] if ranges else [])]
     if kind == "benchmarks":
         from benchmarks import SETTINGS
 
         return list(lines(SETTINGS[name], "benchmark."))
     if kind == "protocols":
-        return [f"  {key:12} {value}" for key, value in asdict(registry_of(kind).get(name)).items()]
-    if KINDS[kind]:
-        says = vars(entry) if is_dataclass(entry := registry_of(kind).get(name)) else {}
+        from benchmarks.protocols import PROTOCOLS
+
+        return [f"  {key:12} {value}" for key, value in asdict(PROTOCOLS.get(name)).items()]
+    if registry := kinds()[kind]:
+        says = vars(entry) if is_dataclass(entry := registry.get(name)) else {}
         return [f"  {key:16} {value}" for key, value in says.items() if key in ("heading", "kind", "caveat") and value]
     from harness.config.schema import CONF
 
