@@ -22,7 +22,7 @@ class Loaded(Runs):
     """All runs of some out folders, and the ways to look at them."""
 
     def frame(self) -> "pd.DataFrame":
-        """A row a run, also those without a record: state, reason, what it is, and every column of the tables.
+        """One row per run, even without a record: state, reason, what the run is, and every column of the tables.
 
         Shares lie between 0 and 1, times are seconds, sizes bytes; NaN where a value is not known.
         """
@@ -72,7 +72,7 @@ class Loaded(Runs):
         return drawn.figure
 
 
-def load(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None = None) -> Loaded:
+def load(outs: Sequence[Path | str] | Path | str = "runs", run_ids: Sequence[str] | None = None) -> Loaded:
     """Read out folders; see `results.read.read`."""
     runs = read(outs, run_ids)
     return Loaded(runs.outs, runs.runs, runs.problems, runs.methods, runs.sweeps)

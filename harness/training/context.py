@@ -26,7 +26,7 @@ class Context:
 
     def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
         self.config = config
-        plugins.load_listed(config["plugins"], ROOT)
+        plugins.load_listed(plugins.of_run(config), ROOT)
         self.cls = find(config["method"]["name"])
         self._check_uses()
         self.device = _device(config["execution"]["device"])

@@ -14,6 +14,7 @@ from harness.common import sources
 from harness.common.files import sync_file
 from harness.config.schema import run_id
 from harness.launching.signals import Interrupted, Stop
+from harness.loggers.telling import Loggers
 from harness.storage import checkpoint, record
 from harness.training.context import Context
 from harness.training.drift import Drift
@@ -46,7 +47,8 @@ class RunState:
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
         self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
         self.numbers = Numbers(self.stream.n_experiences)
-        self.journal = Journal(folder, self.execution["log"]["every"], progress)
+        self.loggers = Loggers(folder, config)
+        self.journal = Journal(folder, self.execution["log"]["every"], progress, self.loggers.line)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.saved_at = time.monotonic()
         sources.git_state(), sources.uncommitted()  # as they are now, not at the end
@@ -54,6 +56,7 @@ class RunState:
         self.sources = [sources.sources_hash()]
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", self.own_id(), self.sources[0])
         self.resume()
+        self.loggers.begin()
 
     def own_id(self) -> str:
         """The run id that config and clip table make; ValueError where the folder is another run's."""
@@ -200,4 +203,5 @@ class RunState:
         record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
         self.checkpoints.end(self.execution["checkpoint"]["keep"], live)
+        self.loggers.end()
         return content
