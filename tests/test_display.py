@@ -122,14 +122,17 @@ def test_list_shows_methods_of_the_user(capsys, tmp_path):
 def test_every_registry_is_a_kind_of_the_list():
     missing = {kind for kind, registry in REGISTRIES.items() if registry not in listing.kinds().values()}
     assert missing <= {"launcher of shares"}  # an internal one
-    source = "\n".join(path.read_text() for room in ("benchmarks", "methods", "results", "harness") for path in (ROOT / room).rglob("*.py"))
-    assert all(kind in REGISTRIES for kind in re.findall(r"= (?:Registry|Declared)\(\s*\"(\w+)\"", source))
+    files = [path for room in ("benchmarks", "methods", "results", "harness") for path in (ROOT / room).rglob("*.py")]
+    made = [re.findall(r"= (?:Registry|Declared)\(\s*\"(\w+)\"", path.read_text()) for path in files]
+    assert {kind for kinds in made for kind in kinds} <= REGISTRIES.keys()
 
 
 @pytest.mark.parametrize("kind", listing.kinds())
 def test_a_list_imports_no_torch_and_every_entry_has_a_line(kind):
-    code = (f"import sys; from harness.list import descriptions; found = descriptions({kind!r}); "
-            "assert found and all(found.values()), found; assert not {'torch', 'numpy'} & sys.modules.keys()")  # fmt: skip
+    code = (
+        f"import sys; from harness.list import descriptions; found = descriptions({kind!r}); "
+        "assert found and all(found.values()), found; assert not {'torch', 'numpy'} & sys.modules.keys()"
+    )
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -144,5 +147,5 @@ def test_a_setting_of_a_plugin_is_one_line_that_help_list_check_and_config_read(
     assert "keen.warmth                        uniform(0, 1)" in capsys.readouterr().out
     found = request(["methods=[keen]", plugin, "keen.warmth=0.25"]).runs
     assert [config["method"]["settings"] for config in found.values()] == [{"warmth": 0.25}]
-    with pytest.raises(ValueError, match="method.keen.warmth=2.0 is not allowed: it must be at most 1"):
+    with pytest.raises(ValueError, match=r"method.keen.warmth=2.0 is not allowed: it must be at most 1"):
         request(["methods=[keen]", plugin, "keen.warmth=2"])
