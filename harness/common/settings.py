@@ -21,6 +21,9 @@ class Range:
     kind: str
     values: tuple[Any, ...]
 
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(map(shown, self.values))})"
+
 
 def uniform(low: float, high: float) -> Range:
     """Any number from low to high."""
@@ -233,6 +236,13 @@ def lines(group: type, prefix: str = "") -> Iterator[str]:
     for entry in fields(group):
         if not (isinstance(entry.type, type) and is_dataclass(entry.type)):
             yield line(prefix + entry.name, shown(default_of(entry)), help_of(entry))
+
+
+def search_lines(group: type, prefix: str = "") -> Iterator[str]:
+    """One line for each field that declares where a random search may look for its value."""
+    for entry in fields(group):
+        if found := declared(entry).search:
+            yield line(prefix + entry.name, "", str(found))
 
 
 def line(name: str, default: str, help: str) -> str:

@@ -330,9 +330,12 @@ def _method_names(given: list[str]) -> list[str]:
         raise ValueError(
             f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(native())}; avalanche:NAME)"
         )
-    names = [name for word in given for name in (native() if word == "all" else [word])]
+    patterns = [word for word in given if set(word) & set("*?")]
+    names = [name for word in given if word not in patterns for name in (native() if word == "all" else [word])]
     for name in names:
         find(name)
+    fitting = [name for pattern in patterns for name in METHODS.match(pattern) if name not in names]
+    names = [*names, *dict.fromkeys(fitting)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"methods names '{twice}' twice")
