@@ -42,8 +42,10 @@ class RunState:
         with self.stop.at_once():  # videos may have to be made
             self.context = context = Context(config)
         self.stream, self.method = context.stream, context.method()
-        self.evaluation = Evaluation(context.stream, context.items(), context.reader, context.device, context.table)
-        self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
+        self.evaluation = Evaluation(
+            context.stream, context.items(), context.reader, context.device, context.table, seed
+        )
+        self.memory = MemoryMeter(self.method)
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
         self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
         self.numbers = Numbers(self.stream.n_experiences)
@@ -148,6 +150,8 @@ class RunState:
     def save(self) -> None:
         """Save everything a new process needs to go on from here, between two steps."""
         state = self.method.state()
+        if self.position["phase"] == self.position["step"] == 0:
+            self.memory.check_same(self.method, state)
         content = {
             "position": self.position,
             "method": state,
