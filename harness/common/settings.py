@@ -5,8 +5,10 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from harness.common.registry import Registry
 from harness.common.words import check_choice
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
@@ -56,11 +58,14 @@ class Declaration:
     kind: str = "value"
     since: str = ""
     search: Range | None = None
+    registry: Registry[Any] | None = None
     also: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> tuple[str, ...]:
         """The words that are allowed; empty where any value is."""
+        if self.registry is not None and not self.choices:
+            return tuple(self.registry)
         return tuple(self.choices() if callable(self.choices) else self.choices)
 
     @property
@@ -92,6 +97,7 @@ def setting(
     kind: str = "value",
     since: str = "",
     search: Range | None = None,
+    registry: Registry[Any] | None = None,
     also: str = "",
 ) -> Any:
     """A dataclass field that declares a setting.
@@ -99,18 +105,21 @@ def setting(
     Args:
         default: its value where nobody sets it; a list or dict is copied, a class is a group of settings of its own.
         help: its meaning in one line, without its choices and bounds, which are added from the declaration.
-        choices: the words allowed, or a function that gives them (such as `REGISTRY.names`).
+        choices: the words allowed, or a function that gives them.
         minimum, above, maximum: bounds of a number; without any of them it must be 0 or more.
         zero: what 0 stands for, where it is more than a number.
         kind: `value`; `any` (its reader checks it); `pixels`, a value of a benchmark that decides what is decoded and
-            so the name of the frame cache; or `path`, `machine`: it says how a run is carried out, so it is no part of
-            a run's identity.
+            so the name of the frame cache; `file`, a file of a method, which is part of a run by its bytes, wherever it
+            lies; or `path`, `machine`: it says how a run is carried out, so it is no part of a run's identity.
         since: the version that brought it, if runs existed before; at its default it is left out of a run's config, so
             that the ids of older runs stay valid.
         search: the range that a random search draws from.
+        registry: the value names an entry of it; without `choices`, any. If a plug-in gave the entry, its file is a
+            part of the run.
         also: words, apart by spaces, under which people look for it; they name it in the error for an unknown setting.
     """
-    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search, tuple(also.split()))
+    words = tuple(also.split())
+    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search, registry, words)
     if isinstance(default, type):
         return field(default_factory=default, metadata={"declared": declared})
     if isinstance(default, list | dict):
@@ -216,6 +225,13 @@ def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a run's config records: settings that came later are left out at their default."""
     return {entry.name: values[entry.name] for entry in fields(group)
             if not (declared(entry).since and values[entry.name] == default_of(entry))}  # fmt: skip
+
+
+def entry_files(group: type, values: Mapping[str, Any]) -> list[Path]:
+    """The plug-in files of the registered entries that the values of a group name."""
+    named = [(declared(entry).registry, str(values.get(entry.name))) for entry in fields(group)]
+    files = [registry.entries[name].file for registry, name in named if registry is not None and name in registry]
+    return [file for file in files if file is not None]
 
 
 def lines(group: type, prefix: str = "") -> Iterator[str]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.common.settings import choice, integer, loguniform, setting, uniform
 from methods.networks import CLASSIFIERS, COMPRESSORS
+from methods.selection import SELECTIONS
 
 
 def steps_of(settings: "CompressorSettings | ClassifierSettings", n_clips: int, n_merged: int = 1) -> int:
@@ -39,7 +40,7 @@ class CompressorSettings:
     network: str = setting(
         "patch",
         "network of encoder and decoder",
-        choices=COMPRESSORS.names,
+        registry=COMPRESSORS,
         since="0.1",
         also="encoder decoder autoencoder vqvae",
     )
@@ -107,7 +108,7 @@ class ClassifierSettings:
         also="lr learning_rate optimizer optim scheduler lr_scheduler warmup",
     )
     network: str = setting(
-        "small", "network of the classifier", choices=CLASSIFIERS.names, since="0.1", also="backbone arch architecture"
+        "small", "network of the classifier", registry=CLASSIFIERS, since="0.1", also="backbone arch architecture"
     )
     width: int = setting(
         96, "channels of the small classifier", above=0, search=choice(64, 96, 128), also="hidden channels"
@@ -131,6 +132,9 @@ class ReplaySettings:
         0.5, "share of a compressor batch that is decoded from the buffer", search=uniform(0.3, 0.7)
     )
     iid: bool = setting(False, "draw each batch from the union of current and stored samples instead of by `share`")
+    selection: str = setting(
+        "reservoir", "which of the clips seen stay in the buffer", registry=SELECTIONS, since="0.2"
+    )
 
 
 @dataclass(frozen=True)
