@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.clips import ClipTable
-from benchmarks.frames.decode import BadVideo, end_time
+from benchmarks.frames.decode import BadVideo, extent
 from benchmarks.frames.find import VideoFile
 
 
@@ -49,7 +49,7 @@ def _closed(table: ClipTable, videos: Mapping[str, VideoFile]) -> list[float]:
             )
         if file in videos and file not in ends:
             try:
-                ends[file] = end_time(videos[file].path, videos[file].rate)
+                ends[file] = extent(videos[file].path, videos[file].rate).end
             except (BadVideo, OSError):
                 ends[file] = None
         stop = ends.get(file)
