@@ -1,9 +1,28 @@
-"""The command line and the one training loop; this package file stays light so that `--help` answers at once."""
+"""The harness. From Python: `run`, `load` and `benchmark`; docs/python.md shows them. Importing this imports no torch.
 
+Commands stand at the top (run, list, check, pretrain, bench), what they are made of in the folders below.
+"""
+
+import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 PACKAGES = ("benchmarks", "methods", "results", "slurm")
+# Name -> the module that has it. `run` is the module harness.run itself, which can be called.
+EXPORTS = {"load": "results.load", "NotDone": "harness.api"}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "run":
+        return importlib.import_module("harness.run")
+    if name in EXPORTS:
+        return getattr(importlib.import_module(EXPORTS[name]), name)
+    raise AttributeError(f"module 'harness' has no attribute '{name}' (from Python: {', '.join(['run', *EXPORTS])})")
+
+
+def __dir__() -> list[str]:
+    return ["run", *EXPORTS]
 
 
 def check_packages() -> None:

@@ -33,14 +33,13 @@ def main(words: list[str]) -> int:
     from harness.benchmarking.steps import bench_loader, bench_models, bench_refresh, bench_step, bench_waiting
     from harness.benchmarking.storage import bench_fill, bench_start, bench_storage
     from harness.benchmarking.videos import bench_videos
-    from harness.common.units import parse_bytes
     from harness.common.words import nearest
 
     given = dict(word.partition("=")[::2] for word in words)
     own = ("only", "out", "budget")
     every = {"step": bench_step, "refresh": bench_refresh, "loader": bench_loader, "videos": bench_videos,
              "waiting": bench_waiting, "storage": bench_storage, "start": bench_start,
-             "fill": lambda: bench_fill(parse_bytes(given.get("budget", "2GB")))}  # fmt: skip
+             "fill": lambda: bench_fill(given.get("budget", "2GB"))}  # fmt: skip
     wanted = given.get("only", ",".join(every)).strip("[]").split(",")
     settings = [word for word in words if word.partition("=")[0] not in own]
     every["models"] = lambda: bench_models(settings)

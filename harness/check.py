@@ -125,7 +125,7 @@ class Touched:
     """Which live modules `predict` runs, or a step of a phase changes in place."""
 
     def __init__(self, method: Any):
-        self.method, self.names = method, set()
+        self.method, self.names = method, set[str]()
         self.ages = dict.fromkeys(method.live(), 0)  # experiences a module has been there
         self.last: tuple[Any, dict[str, dict[int, int]]] = (None, {})
 

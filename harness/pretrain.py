@@ -52,6 +52,7 @@ def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
 
     from harness.training.loop import Run
     from methods.shared import pretrained
+    from methods.shared.code_method import CodeMethod
 
     work.mkdir(parents=True, exist_ok=True)
     torch.set_num_threads(config["execution"]["threads"])
@@ -60,10 +61,13 @@ def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
         experience = run.experiences[0]
         if not experience.is_pretraining:
             raise ValueError(f"setting={config['setting']} has no pre-training part: leave the setting out")
-        run.one_phase(experience, run.method.compressor_phase(experience))
+        method = run.method
+        if not isinstance(method, CodeMethod):
+            raise ValueError(f"method {method.name} has no compressor to train")
+        run.one_phase(experience, method.compressor_phase(experience))
     made_from = {"clip_table": run.context.table.hash, "benchmark": config["benchmark"]["name"],
                  "label": config["label"], "clips": str(len(experience.clips))}  # fmt: skip
-    pretrained.save(path, run.method.compressor, run.context.spec.compressor, made_from)
+    pretrained.save(path, method.compressor, run.context.spec.compressor, made_from)
     shutil.rmtree(work)
     print(f"saved {path}: compressor of {len(experience.clips):,} clips of {made_from['benchmark']}, "
           f"sha256 {pretrained.sha256(path)[:12]}")  # fmt: skip

@@ -1,4 +1,7 @@
-"""`python -m harness.run methods=[cram,er] ...`: from the command line to records and a table; `--help` says more."""
+"""`python -m harness.run methods=[cram,er] ...`: from the command line to records and a table; `--help` says more.
+
+From Python the same is `harness.run(methods=["cram", "er"], ...)`; see docs/python.md.
+"""
 
 import hashlib
 import json
@@ -6,10 +9,12 @@ import os
 import shlex
 import shutil
 import sys
+import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from harness import check_packages
@@ -19,8 +24,10 @@ from harness.common.sources import sources_hash
 
 if TYPE_CHECKING:
     from harness.config.compose import Request
+    from results.load import Loaded
 
 QUEUEING_SECONDS = 2.0  # more than it takes to queue a run
+COMPOSING = threading.Lock()  # Hydra and the registries are one for all threads
 
 # Torch and Hydra are imported inside functions, so that --help answers at once and after the check of the packages.
 
@@ -58,11 +65,13 @@ def main(words: list[str] | None = None) -> int:
 def prepare(asked: "Request", words: list[str]) -> list[Path]:
     """Check what can be checked before training, write what is asked for, and make the videos; folders still to run."""
     from harness.launching import LAUNCHERS
+    from harness.loggers.logger import check
     from harness.planning import plan
     from harness.storage.lease import free_abandoned
 
     out = Path(asked.execution["out"])
     LAUNCHERS.get(asked.execution["launcher"])().check(asked.execution, asked.runs, asked.plan)
+    check(asked.execution["log"]["to"])
     if asked.plan:
         plan.print_plan(asked.runs)
         return []
@@ -173,23 +182,28 @@ def make_videos(configs: list[dict[str, Any]]) -> None:
         benchmarks.load(benchmark["name"], benchmark, Path(config["execution"]["paths"]["cache"]), cores())
 
 
+def start(asked: "Request", todo: list[Path]) -> list[str]:
+    """Let the launcher carry out what is not done; the ids of runs that go on elsewhere."""
+    from harness.launching import LAUNCHERS
+
+    return LAUNCHERS.get(asked.execution["launcher"])().start(todo, asked.execution) if todo else []
+
+
 def carry_out(asked: "Request", todo: list[Path]) -> int:
     """Launch what is not done, print the table of all that was asked for, and a line for each run that is not done.
 
     Of runs that go on elsewhere it prints only how to see them.
     """
-    from harness.launching import LAUNCHERS
     from results.tables import print_table
 
     out, interrupted, handed_on = Path(asked.execution["out"]), False, []
-    if todo:
-        try:
-            handed_on = LAUNCHERS.get(asked.execution["launcher"])().start(todo, asked.execution)
-        except KeyboardInterrupt:
-            interrupted = True
-        except ValueError as error:  # of the launcher: what makes a run fail is in its status
-            print(f"harness.run: {error}", file=sys.stderr)
-            return 2
+    try:
+        handed_on = start(asked, todo)
+    except KeyboardInterrupt:
+        interrupted = True
+    except ValueError as error:  # of the launcher: what makes a run fail is in its status
+        print(f"harness.run: {error}", file=sys.stderr)
+        return 2
     if handed_on:
         print(
             f"their table, as far as they are done: python -m results.tables {shlex.quote(str(out))}", file=sys.stderr
@@ -209,5 +223,40 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
     return 0 if set(missing) <= set(handed_on) else 1
 
 
+class _Callable(ModuleType):
+    """This module is also the function `harness.run(methods=[...])`, since both have one name."""
+
+    def __call__(self, *words: str | Mapping[str, Any], **settings: Any) -> "Loaded":
+        """Carry out runs as the command does and return them; what is done already is not run again.
+
+        words: words of the command line such as "replicates=3", or dicts of settings with dotted or nested names.
+        settings: the same as keywords, e.g. methods=["cram", "er"], memory={"budget": "80kB"}. A text means what it
+        means on the command line, so "50,100" is a sweep; a list is one value, a tuple is a sweep over its values.
+
+        Raises:
+            ValueError: a word is wrong; the line is the one that the command prints.
+            NotDone: a run failed; all runs that were asked for stand in its `runs`.
+        """
+        check_packages()
+        from harness.api import NotDone, words_of
+        from harness.config.compose import request
+        from results.load import Loaded, load
+
+        line = words_of(*words, settings)
+        with COMPOSING:
+            asked = request(line)
+            todo = prepare(asked, line)
+        out = Path(asked.execution["out"])
+        if asked.plan:
+            return Loaded((out,), (), (), ())
+        handed_on = start(asked, todo)
+        runs = load(out, list(asked.runs))
+        missing = [each for each in runs.absent if each.run_id not in handed_on]
+        if missing:
+            raise NotDone(runs, missing)
+        return runs
+
+
 if __name__ == "__main__":
     sys.exit(main())
+sys.modules[__name__].__class__ = _Callable

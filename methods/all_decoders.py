@@ -1,14 +1,21 @@
 """Upper bound of CRAM: every decoder is kept, so each refresh starts from the codes as first written."""
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from methods.contract import Batch
+from methods.contract import Batch, Spec
 from methods.cram import CRAM
-from methods.shared.buffer import Store
+from methods.shared.buffers import Store
+from methods.shared.compressor import Snapshot
+
+
+class Decoders(torch.nn.ModuleList):
+    """Snapshots of all experiences: memory, not a part of the running model."""
+
+    carried = True
 
 
 class AllDecoders(CRAM):
@@ -18,10 +25,9 @@ class AllDecoders(CRAM):
 
     bound = True
 
-    def __init__(self, spec, settings, generator):
+    def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
-        self.decoders = torch.nn.ModuleList()
-        self.decoders.carried = True
+        self.decoders = Decoders()
         self.originals = Store(self.rows, 0, spec.device)  # the codes as first written, slot by slot
         self.written_by = torch.zeros(0, dtype=torch.int16)  # which decoder reads a slot
 
@@ -39,7 +45,8 @@ class AllDecoders(CRAM):
         written_by = self.written_by[batch.slots].numpy()
         for k in np.unique(written_by):
             codes = self.originals.take(batch.slots[written_by == k]).codes
-            clips[torch.from_numpy(written_by == k)] = self.decoders[int(k)].decode(codes)
+            decoder = cast(Snapshot, self.decoders[int(k)])
+            clips[torch.from_numpy(written_by == k)] = decoder.decode(codes)
         return clips
 
     def store(self, batch: Batch) -> None:
@@ -51,6 +58,5 @@ class AllDecoders(CRAM):
 
     def load(self, state: dict[str, Any]) -> None:
         kept = {name.split(".")[0] for name in state["decoders"]}
-        self.decoders = torch.nn.ModuleList(self.compressor.snapshot() for _ in kept)
-        self.decoders.carried = True
+        self.decoders = Decoders(self.compressor.snapshot() for _ in kept)
         super().load(state)

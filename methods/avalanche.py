@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from methods.contract import Experience, Method, Spec, evaluating
 from methods.shared.avalanche_strategies import STRATEGIES, Sizes
-from methods.shared.buffer import LABEL_BYTES, clips_that_fit
+from methods.shared.buffers import LABEL_BYTES, clips_that_fit
 from methods.shared.classifier import pixel_classifier
 from methods.shared.optimizer import CLIP_NORM, share_of_peak
 from methods.shared.settings import steps_of
@@ -45,7 +45,9 @@ class HeldClips:
     """Clips by sample id: those of the experience that goes on, and copies of the stored ones of earlier ones."""
 
     def __init__(self, name: str, row_bytes: int):
-        self.name, self.source, self.place = name, None, {}
+        self.name = name
+        self.source: Any = None
+        self.place: dict[int, int] = {}
         self.rows = SimpleNamespace(row_bytes=row_bytes)
         self.capacity = 0  # clips that the budget allows
         self.stored: dict[int, Tensor] = {}
@@ -129,7 +131,7 @@ class AvalancheStrategy(Method):
         self.n_replayed = min(share, self.clips.capacity) if self.kind.replays else 0
 
     @property
-    def buffer(self) -> HeldClips | None:
+    def buffer(self) -> HeldClips | None:  # type: ignore[override]
         """What the record and the plan ask for its size; None for strategies without one."""
         return self.clips if self.kind.buffer else None
 

@@ -8,7 +8,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 import torch
@@ -26,9 +26,6 @@ from methods.shared.settings import (
     ReplaySettings,
     TrainingSettings,
 )  # fmt: skip
-
-if TYPE_CHECKING:
-    from methods.shared.buffer import Buffer
 
 CHUNK, CHUNK_BYTES = 256, 64_000_000
 KINDS = ("compressor", "refresh", "encode", "classifier", "store", "other")
@@ -100,6 +97,36 @@ class Experience(Protocol):
         """Its training clips."""
 
 
+class Remembers(Protocol):
+    """What the harness and the methods ask of every buffer; it is also a source of phases."""
+
+    generator: torch.Generator
+
+    @property
+    def capacity(self) -> int | None:
+        """Clips that fit; None where it depends on the clips."""
+
+    def __len__(self) -> int: ...
+
+    def take(self, index: np.ndarray[Any, Any], view: np.ndarray[Any, Any] | None = None) -> Batch:
+        """Items by slot."""
+
+    def sample(self, n: int) -> Batch:
+        """`n` stored items, drawn uniformly with replacement."""
+
+    def offer(self, batch: Batch, items: Tensor) -> None:
+        """Show items, with labels and `batch.extra`; some are kept."""
+
+    def keep(self, slots: np.ndarray[Any, Any]) -> None:
+        """Drop all but these slots, which become 0, 1, ..."""
+
+    def state(self) -> dict[str, Any]:
+        """Everything it holds."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Take up a saved state."""
+
+
 @dataclass(frozen=True)
 class Phase:
     """One row of a method's table: which data, in which order, for how long, and what one step does.
@@ -161,7 +188,7 @@ class Method:
 
     Settings: ClassVar[type] = NoSettings
     name: ClassVar[str] = ""
-    uses: ClassVar[tuple[str, ...]] = tuple(SHARED)  # groups of shared settings that change what it does
+    uses: ClassVar[tuple[str, ...]] = tuple(SHARED)  # shared settings that change what it does, as groups or singly
     head: ClassVar[str | None] = "classifier.head"  # the one layer over features that may grow without being carried
     task_local: tuple[str, ...] = ()  # attributes dropped at the end of each experience; not carried, listed apart
     bound: ClassVar[bool] = False  # an upper bound: no budget, may read the clips of past experiences, never "best"
@@ -170,7 +197,7 @@ class Method:
     # What the harness keeps for itself; everything else on `self` is state.
     NOT_STATE: ClassVar[frozenset[str]] = frozenset({"spec", "settings", "generator", "phase_steps", "task_local"})
 
-    buffer: "Buffer | None" = None  # where past clips are, if the method remembers any
+    buffer: Remembers | None = None  # where past clips are, if the method remembers any
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         self.spec, self.settings, self.generator = spec, settings, generator
@@ -190,7 +217,7 @@ class Method:
         raise NotImplementedError(f"{type(self).__name__} gives no predict(clips)")
 
     def report(self, experience: Experience) -> dict[str, float]:
-        """Numbers about this experience for the record, by name; asked for once, when it is over."""
+        """Numbers about this experience for the record, by name; asked for once, after its last phase."""
         return {}
 
     def live(self) -> dict[str, nn.Module]:

@@ -7,9 +7,10 @@ e <- phi_new(clamp(psi_old(e))). The variants (no_refresh, no_snapshot, refresh_
 
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from methods.contract import Batch, Experience, Phase, evaluating
+from methods.contract import Batch, Experience, Phase, Spec, evaluating
 from methods.shared.code_method import CodeMethod
 from methods.shared.compressor import Snapshot
 
@@ -19,7 +20,7 @@ class CRAM(CodeMethod):
 
     name = "cram"
 
-    def __init__(self, spec, settings, generator):
+    def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
         self.snapshot: Snapshot | None = None
 
@@ -53,11 +54,18 @@ class CRAM(CodeMethod):
             self.snapshot = self.compressor.snapshot()
         super().begin_compressor()
 
+    @property
+    def before(self) -> Snapshot:
+        """Decoder and codebook as they were before this experience. RuntimeError in the first one."""
+        if self.snapshot is None:
+            raise RuntimeError(f"{self.name} has no snapshot yet: nothing was stored before this experience")
+        return self.snapshot
+
     def rehearses(self) -> bool:
         return True
 
     def rehearsed_clips(self, n: int) -> Tensor:
-        return self.snapshot.decode(self.buffer.sample(n).codes)
+        return self.before.decode(self.buffer.sample(n).codes)
 
     def refresh(self, batch: Batch) -> None:
         with evaluating(self.compressor):
@@ -65,7 +73,7 @@ class CRAM(CodeMethod):
 
     def decode_old(self, batch: Batch) -> Tensor:
         """Stored codes -> float clips, by the decoder and the codebook that wrote them."""
-        return self.snapshot.decode(batch.codes)
+        return self.before.decode(batch.codes)
 
     def reserved_bytes(self) -> int:
         return sum(t.nbytes for t in self.compressor.snapshot().state_dict().values())

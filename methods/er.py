@@ -6,8 +6,8 @@ import torch
 
 from harness.common.settings import setting
 from methods.contract import Batch, Experience, Phase, Spec
-from methods.shared.buffer import Buffer, RawRows, bytes_for_clips, clips_that_fit
-from methods.shared.codecs import CODECS, PayloadBuffer
+from methods.forms import FORMS, of_clips
+from methods.shared.buffers import Buffer, PayloadBuffer, buffer_of
 from methods.shared.pixel_method import PixelMethod
 
 
@@ -18,7 +18,7 @@ class ERSettings:
     codec: str = setting(
         "raw",
         "how stored clips are kept; jpeg and h264 are bare payloads, decoded when drawn",
-        choices=("raw", *CODECS),
+        choices=of_clips,
     )
     quality: int = setting(0, "JPEG quality 1..95, or H.264 crf 0..51", zero="the codec's default of ours")
 
@@ -32,13 +32,10 @@ class ER(PixelMethod):
 
     def __init__(self, spec: Spec, settings: ERSettings, generator: torch.Generator):
         super().__init__(spec, settings, generator)
-        live = self.live_bytes()
-        if settings.codec == "raw":
-            fits = clips_that_fit(spec, spec.raw_bytes, 0, live, "method er")
-            self.buffer = Buffer(RawRows(spec.clip_shape), fits, generator, spec.device)
-        else:
-            codec = CODECS[settings.codec](spec.clip_shape, settings.quality)
-            self.buffer = PayloadBuffer(codec, bytes_for_clips(spec, 0, live), generator, spec.device)
+        form = FORMS.get(settings.codec)
+        self.buffer: Buffer | PayloadBuffer = buffer_of(
+            form, settings.quality, spec, generator, what="method er", live=self.live_bytes()
+        )
 
     def phases(self, experience: Experience) -> list[Phase]:
         store = Phase(

@@ -2,12 +2,14 @@
 
 from methods.contract import Experience, Phase
 from methods.shared.pixel_method import PixelMethod
+from methods.shared.settings import STEM
 
 
 class Joint(PixelMethod):
     """bound: a pixel classifier trained on all experiences at once, with as many steps in all"""
 
     name = "joint"
+    uses = (*STEM, "classifier", "training")
 
     bound = True
     joint = True

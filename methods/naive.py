@@ -2,12 +2,14 @@
 
 from methods.contract import Experience, Phase
 from methods.shared.pixel_method import PixelMethod
+from methods.shared.settings import STEM
 
 
 class Naive(PixelMethod):
     """fine-tuning on pixels, no memory"""
 
     name = "naive"
+    uses = (*STEM, "classifier", "training")
 
     def phases(self, experience: Experience) -> list[Phase]:
         return [self.classifier_phase(experience)]

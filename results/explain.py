@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from harness.common.words import nearest
 from results.captions import definitions
 from results.pooling import Cell, Pooled, Summary
-from results.registries import REPORTED, Column, column, column_names
+from results.registries import Column, column, column_names, own_columns
 from results.render import Table
 from results.runs import DoneRun, LoadedRun, Runs
 from results.table import Entry, Heading, Row, Section, cell_summary, title_of
@@ -16,13 +16,12 @@ UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": "", "decibels": "d
 
 
 def explanation(runs: Runs, pooled: Pooled, words: Sequence[str]) -> Table:
-    """A block a cell, a row a run. `words` are methods or rows, and columns.
+    """One block per cell, one row per run. `words` name methods or rows, and columns.
 
     Raises:
         ValueError: a word is neither a row nor a column.
     """
-    reported = [REPORTED + name for run in runs.done for name in run.record.reported]
-    known = list(dict.fromkeys([*column_names(), *reported]))
+    known = [*column_names(), *own_columns(runs.done)]
     names = {cell.name for cell in pooled.cells.values()} | {row[0] for row in pooled.rows}
     unknown = [word for word in words if word not in names and word not in known]
     if unknown:

@@ -9,7 +9,7 @@ from results.build import build
 from results.explain import explanation
 from results.pooling import select
 from results.read import read
-from results.registries import REPORTED, column, column_names
+from results.registries import column, column_names, own_columns
 from results.render import Table
 from results.runs import DoneRun, Runs
 
@@ -22,14 +22,14 @@ class Loaded(Runs):
     """All runs of some out folders, and the ways to look at them."""
 
     def frame(self) -> "pd.DataFrame":
-        """A row a run, also those without a record: state, reason, what it is, and every column of the tables.
+        """One row per run, even without a record: state, reason, what the run is, and every column of the tables.
 
         Shares lie between 0 and 1, times are seconds, sizes bytes; NaN where a value is not known.
         """
         import pandas as pd
 
         done = {run.run_id: run for run in self.done}
-        names = [*column_names(), *dict.fromkeys(REPORTED + name for run in self.done for name in run.record.reported)]
+        names = [*column_names(), *own_columns(self.done)]
         columns = [column(name, self.done) for name in names] if done else []
         rows = []
         for run in self.runs:
@@ -72,7 +72,7 @@ class Loaded(Runs):
         return drawn.figure
 
 
-def load(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None = None) -> Loaded:
+def load(outs: Sequence[Path | str] | Path | str = "runs", run_ids: Sequence[str] | None = None) -> Loaded:
     """Read out folders; see `results.read.read`."""
     runs = read(outs, run_ids)
     return Loaded(runs.outs, runs.runs, runs.problems, runs.methods, runs.sweeps)

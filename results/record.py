@@ -5,6 +5,7 @@ accuracies are shares from 0 to 1. No number may be NaN or infinite: null stands
 """
 
 import math
+import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -28,10 +29,12 @@ def _text(pattern: str, longest: int) -> Any:
 
 
 RunId = Annotated[str, _text(r"^[A-Za-z0-9_][A-Za-z0-9._-]*$", 255)]
-Name = Annotated[str, _text(r"^[A-Za-z0-9_][A-Za-z0-9._/:+-]*$", 120)]
+NAME_PATTERN = r"^[A-Za-z0-9_][A-Za-z0-9._/:+-]*$"
+Name = Annotated[str, _text(NAME_PATTERN, 120)]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=500)]
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8,64}$")]
 ShortHash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{6,64}$")]
+SharedSetting = Annotated[str, StringConstraints(pattern=r"^(compressor|classifier|replay|training)(\.[a-z_]+)?$")]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -41,6 +44,11 @@ Sizes = dict[Text, Count]
 Anything = dict[str, Any]
 FORBID = ConfigDict(strict=True, extra="forbid", frozen=True, allow_inf_nan=False)
 ALLOW = ConfigDict(strict=True, extra="allow", frozen=True, allow_inf_nan=False)
+
+
+def is_name(text: Any) -> bool:
+    """Whether a record can hold something under this name."""
+    return isinstance(text, str) and len(text) <= 120 and re.fullmatch(NAME_PATTERN, text) is not None
 
 
 def about(description: str, **more: Any) -> Any:
@@ -187,9 +195,14 @@ class Record(BaseModel):
         "Numbers that the method reports per experience: name -> a value or null. Shape [T] each.",
         default_factory=dict,
     )
-    used_groups: list[Literal["compressor", "classifier", "replay", "training"]] | None = about(
-        "Groups of shared settings that the method uses; null: not known. The others decide nothing.", default=None
-    )
+    logged: dict[Name, Series] = about(
+        "What steps log beside their loss: name -> mean over the steps of the experience that log it, or null. Shape "
+        "[T] each.", default_factory=dict,
+    )  # fmt: skip
+    used_groups: list[SharedSetting] | None = about(
+        "Groups of shared settings that the method uses, such as classifier, or single settings of a group, such as "
+        "compressor.dim; null: not known. The others decide nothing.", default=None,
+    )  # fmt: skip
     skipped_clips: Count | None = about("Clips left out because they cannot be read; null: see bad_files.",
                                         default=None)  # fmt: skip
     bad_files: list[str | Anything] = about("Files that could not be read: a path, or an object with path and reason.")

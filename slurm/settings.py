@@ -1,4 +1,4 @@
-"""What can be set about Slurm, with help texts; and what one run asks the cluster for."""
+"""The settings of Slurm with their help texts, and the resources that one run asks for."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -33,9 +33,10 @@ class Slurm:
 
 
 def resources(settings: dict[str, Any], method: str) -> dict[str, Any]:
-    """What a run of `method` asks for: the shared resources, and over them its own.
+    """The resources of a run of `method`: the shared ones, and its own, which win.
 
-    ValueError for something in slurm.per_method that is no resource.
+    Raises:
+        ValueError: slurm.per_method names something that is no resource.
     """
     own = settings["per_method"].get(method, {})
     if not isinstance(own, dict):
@@ -49,7 +50,7 @@ def resources(settings: dict[str, Any], method: str) -> dict[str, Any]:
 
 
 def check(settings: dict[str, Any], methods: list[str]) -> None:
-    """ValueError for per_method of a method that is not run, or for a resource that is not possible."""
+    """ValueError if slurm.per_method names a method that is not run, or a value that is not allowed."""
     for name in settings["per_method"]:
         if name not in methods:
             raise ValueError(f"slurm.per_method.{name} is set, but '{name}' is not among methods=[{','.join(methods)}]")

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 
 from harness.storage.checkpoint import KEPT, Checkpoints
-from methods.shared.buffer import RawRows, Store
+from methods.forms.raw import RawRows
+from methods.shared.buffers import Store
 
 ROW = (7, 14, 14, 6)  # a clip at 256x: 8,232 bytes
 ROUNDS = 3

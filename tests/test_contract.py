@@ -10,12 +10,15 @@ import pytest
 import torch
 
 from harness import check
+from harness.run import main
 from harness.training.execute import run
 from methods import METHODS
+from results.load import load
+from results.pooling import pool, select
+from results.registries import PLOTS
 from tests import tiny
 
-ROOT = Path(__file__).parent.parent
-HONEST = ("grows", "branch_a_name", "one_sample", "two_views", "from_buffer", "dark")
+HONEST = ("grows", "branch_a_name", "one_sample", "two_views", "from_buffer", "dark", "tells")
 CHEATS = {
     "hides_state": r"strict state.*record is not that of the run left alone",
     "hides_in_a_view": r"over its budget.*holders: row 2000000",
@@ -29,6 +32,9 @@ CHEATS = {
     "late_experience": r"experience 0 is over",
     "diverges": r"method diverges, experience 0, phase classifier, step 2: the loss is nan",
     "diverges_alone": r"method diverges_alone, experience 0, phase classifier, step 2: the loss is nan",
+    "logs_text": r"method logs_text: what a step of phase classifier logs mood is 'good': a number is expected",
+    "reports_nan": r"method reports_nan, experience 0: what report\(experience\) gives: beta is nan",
+    "uses_what_is_not": r"uses_what_is_not: unknown shared setting in uses 'replay.shar'.*did you mean 'replay.share'",
     "learns_in_predict": r"predict\(clips\) changes the method's state",
 }
 
@@ -77,6 +83,37 @@ def test_a_growing_network_pays_for_its_growth(plugin):
     assert [grown[k] for k in (0, 2, 3, 5, 6, 8)] == [0, 0, branch, branch, 2 * branch, 2 * branch]
 
 
+def test_what_a_method_tells_reaches_record_table_and_plot(plugin, out):
+    words = [*tiny.TINY, plugin, "benchmark.tasks=3", "methods=[tells]", f"out={out}", "launcher=inline"]
+    assert main(words) == 0
+    loaded = load(out)
+    (record,) = (run.record for run in loaded.done)
+    clip = 8 * 32 * 32 * 3
+    assert record.reported == {"classes": [8, 16, 20], "held": [clip] * 3}
+    assert record.logged == {"my.size": [8] * 3}
+    assert record.used_groups == ["classifier"]
+    assert record.work.kinds == {"classifier": "other"}
+    rows = record.memory.per_experience
+    assert [row.task_local for row in rows[:3]] == [{}, {"kept": clip}, {}]
+    assert record.memory.scratch_peak == clip
+    table = loaded.table(columns=["logged.my.size", "reported.classes"]).frame()
+    assert table["mean"].tolist() == [8, 20]
+    drawn = PLOTS.get("reported")(*select(loaded))[1]
+    assert set(drawn["quantity"]) == {"my.size", "classes", "held"}
+
+
+def test_a_setting_that_a_method_does_not_use_parts_no_table(out):
+    er = [*tiny.TINY, f"out={out}", "launcher=inline", "methods=[er]"]
+    assert main(er) == 0
+    assert main([*er[:-1], "methods=[cram]", "compressor.steps=5"]) == 0
+    assert main([*er, "compressor.steps=6"]) == 0  # the same run once more, as far as er is concerned
+    pooled = pool(load(out))
+    assert len(pooled.conditions) == 1
+    assert {row: len(cell.done) for (row, _), cell in pooled.cells.items()} == {("er",): 1, ("cram",): 1}
+    assert main([*er, "compressor.dim=4"]) == 0  # its classifier's stem is made with it
+    assert ("er", "compressor.dim=4") in {(*row, *(f"{k}={v}" for k, v in c)) for row, c in pool(load(out)).cells}
+
+
 def test_vectors_beside_clips_are_counted_and_stay_with_their_clips(plugin):
     walk = tiny.begun("dark", plugin, "memory.budget=260kB")
     walk.next_experience()
@@ -106,14 +143,6 @@ def test_the_first_of_two_views_is_the_clip_and_the_other_is_moved(plugin, monke
         plain = own.take([place[int(row)] for row in batch.sample_id]).clips
         assert (batch.clips[:, 0] == plain).all()
         assert (batch.clips[:, 1] != plain).any()
-
-
-def test_the_example_of_the_readme_passes_the_check(tmp_path, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    (tmp_path / "mine.py").write_text(example)
-    code, said = checked([f"plugins=[{tmp_path / 'mine.py'}]", "method=weighted", "weighted.weight=0.3"], capsys)
-    assert code == 0, said
-    assert said["weighted"].count("  ok ") == 4, said
 
 
 def test_built_in_methods_pass_the_check_of_a_user(capsys):

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from methods.contract import Method, Phase, register
-from methods.shared.buffer import Buffer, RawRows, clips_that_fit
+from methods.forms.raw import RawRows
+from methods.shared.buffers import Buffer, clips_that_fit
 
 
 def pooled(clips: torch.Tensor) -> torch.Tensor:
@@ -215,6 +216,25 @@ class Dark(Linear):
         self.buffer.offer(replace(batch, extra={"logits": self.predict(batch.clips)}), batch.clips)
 
 
+@register("tells")
+class Tells(Linear):
+    """logs a number of its own each step, and reports one of each experience"""
+
+    uses = ("classifier",)
+    task_local = ("kept",)
+
+    def __init__(self, spec, settings, generator):
+        super().__init__(spec, settings, generator)
+        self.kept = None
+
+    def train(self, batch):
+        self.kept = batch.clips[:1].clone()
+        return super().train(batch) | {"my.size": torch.tensor(len(batch)), "skewed": float("inf")}
+
+    def report(self, experience):
+        return {"classes": len(experience.classes_seen_so_far), "held": self.kept.nbytes}
+
+
 # ---- they cheat or are wrong
 
 
@@ -375,3 +395,26 @@ class LearnsInPredict(Linear):
         with torch.no_grad():
             self.classifier.bias += 0.01
         return super().predict(clips)
+
+
+@register("logs_text")
+class LogsText(Linear):
+    """returns a word from a step"""
+
+    def train(self, batch):
+        return super().train(batch) | {"mood": "good"}
+
+
+@register("reports_nan")
+class ReportsNan(Linear):
+    """reports what no record can hold"""
+
+    def report(self, experience):
+        return {"beta": float("nan")}
+
+
+@register("uses_what_is_not")
+class UsesWhatIsNot(Linear):
+    """names a shared setting that there is none of"""
+
+    uses = ("classifier", "replay.shar")

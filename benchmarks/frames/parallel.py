@@ -17,6 +17,8 @@ from filelock import FileLock
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from harness.common.processes import Spawn
+
 LINE_SECONDS = 30
 
 
@@ -70,8 +72,7 @@ def _run(
             advance(1)
         return results
     # Spawned, since a fork of a process that has threads (torch, decoders) can hang.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=context, initializer=die_with_parent) as pool:
+    with ProcessPoolExecutor(min(workers, len(jobs)), mp_context=Spawn(), initializer=die_with_parent) as pool:
         futures: list[Future[Any]] = [pool.submit(function, job) for job in jobs]
         try:
             for future in as_completed(futures):

@@ -1,6 +1,5 @@
 """Work in watched processes: one that crashes, or says nothing for too long, is cut off, and only its work is lost."""
 
-import multiprocessing
 import os
 import signal
 import time
@@ -9,6 +8,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from benchmarks.frames.parallel import die_with_parent
+from harness.common.processes import Spawn
 
 Work = Callable[[Any], Iterator[Any]]
 START_SECONDS = 60.0  # in which a process must have begun; a busy machine takes ten
@@ -30,7 +30,7 @@ def run(
     of the lost one. An exception that `work` raises is raised here.
     """
     # Spawned, since a fork of a process that has threads (torch, decoders) can hang.
-    context = multiprocessing.get_context("spawn")
+    context = Spawn()
     waiting = list(enumerate(jobs))[::-1]
     running: list[_Process] = []
     try:
@@ -110,9 +110,7 @@ class _Process:
 
 
 def _not_started(why: str) -> OSError:
-    return OSError(
-        f"no process could be started to decode in ({why}); a script must do this under `if __name__ == '__main__':`"
-    )
+    return OSError(f"no process could be started to decode in ({why})")
 
 
 def _ending(code: int | None) -> str:

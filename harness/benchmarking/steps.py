@@ -55,18 +55,23 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
 
 def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
     """The refresh of a whole buffer against decode and encode of the same codes in chunks of the same size."""
+    import numpy as np
     import torch
 
     from harness.training.loop import Run
+    from methods.cram import CRAM
 
     run = Run(tiny("cram", "compressor.steps=5", "classifier.steps=5"),
               Path(tempfile.mkdtemp(prefix="bench-")))  # fmt: skip
     for _ in range(3):
         run.next_experience()
     method, experience = run.method, run.experiences[3]
-    method.snapshot = method.compressor.snapshot()
+    assert isinstance(method, CRAM)
+    snapshot = method.snapshot = method.compressor.snapshot()
     phase = next(p for p in method.phases(experience) if p.name == "refresh")
-    codes = method.buffer.take(range(len(method.buffer))).codes
+    buffer = method.buffer
+    assert buffer is not None
+    codes = buffer.take(np.arange(len(buffer))).codes
 
     def ours() -> None:
         run.position["step"] = 0
@@ -75,7 +80,7 @@ def bench_refresh(rounds: int = 15) -> list[dict[str, Any]]:
     def forward() -> None:
         with torch.no_grad():
             for chunk in codes.split(method.spec.chunk):
-                method.compressor.encode(method.snapshot.decode(chunk))
+                method.compressor.encode(snapshot.decode(chunk))
 
     times = interleaved({"harness": ours, "bare": forward}, rounds)
     a, b = times["harness"]["median"], times["bare"]["median"]
@@ -89,13 +94,14 @@ def bench_loader(rounds: int = 7) -> list[dict[str, Any]]:
 
     context = Context(tiny("naive"))
     rows = context.stream.train_stream[0].indices[:48]
-    frame, root = context.table.frame, context.table.root
+    frame, root, reader = context.table.frame, context.table.root, context.reader
+    assert reader is not None  # the benchmark is decoded, not described
 
     def bare() -> None:
         for _, clip in frame.iloc[rows].iterrows():
-            decode(root / clip["file"], frame_times(clip["start"], clip["stop"], context.benchmark.frames))
+            decode(root / clip["file"], frame_times(clip["start"], clip["stop"], context.benchmark.frames).tolist())
 
-    times = interleaved({"harness": lambda: context.reader.read(rows), "bare": bare}, rounds)
+    times = interleaved({"harness": lambda: reader.read(rows), "bare": bare}, rounds)
     ours, other = (len(rows) / times[name]["median"] * 1e3 for name in ("harness", "bare"))
     return [row("loader (cached) against the decoder", "clips/s", ours, other, ours / other, "at least 0.9", times)]
 
@@ -114,7 +120,8 @@ def bench_waiting(rounds: int = 5) -> list[dict[str, Any]]:
     source = phase.data()
     plan = Plan(phase, len(source), (0, 0, phase.name))
     run.method.phase_steps = 40 * (rounds + 1) * 2
-    phase.start()
+    if phase.start is not None:
+        phase.start()
 
     def share(workers: int) -> float:
         waited, began = 0.0, time.perf_counter()

@@ -9,6 +9,7 @@ import time
 from typing import Any
 
 from harness.benchmarking.timing import row
+from harness.common.units import parse_bytes
 
 
 def bench_storage() -> list[dict[str, Any]]:
@@ -17,7 +18,8 @@ def bench_storage() -> list[dict[str, Any]]:
     import torch
 
     from methods.contract import Batch
-    from methods.shared.buffer import Buffer, CodeRows
+    from methods.forms.codes import CodeRows
+    from methods.shared.buffers import Buffer
 
     rows = []
     for shape, entries in (((2, 8, 8, 1), 256), ((7, 14, 14, 6), 256), ((7, 14, 14, 1), 1024), ((7, 14, 14, 1), 4096)):
@@ -32,8 +34,11 @@ def bench_storage() -> list[dict[str, Any]]:
     return rows
 
 
-def bench_fill(budget: int) -> list[dict[str, Any]]:
-    """Fill, sample and rewrite a buffer of 8,232-byte clips; growth of resident memory against the budget."""
+def bench_fill(size: str) -> list[dict[str, Any]]:
+    """Fill, sample and rewrite a buffer of 8,232-byte clips; growth of resident memory against the budget `size`."""
+    budget = parse_bytes(size, "budget")
+    if budget is None:
+        raise ValueError("budget=none: a buffer is filled to a number of bytes, such as 2GB")
     code = f"from harness.benchmarking.storage import fill; fill({budget})"
     text = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     seen = json.loads(text)
@@ -44,11 +49,13 @@ def bench_fill(budget: int) -> list[dict[str, Any]]:
 
 def fill(budget: int) -> None:
     """Run in a process of its own; prints JSON. The re-encoder returns given indices: its own cost is not measured."""
+    import numpy as np
     import psutil
     import torch
 
     from methods.contract import Batch
-    from methods.shared.buffer import LABEL_BYTES, Buffer, CodeRows
+    from methods.forms.codes import CodeRows
+    from methods.shared.buffers import LABEL_BYTES, Buffer
 
     torch.set_num_threads(1)
     rows, chunk = CodeRows((7, 14, 14, 6), 8), 256
@@ -66,7 +73,7 @@ def fill(budget: int) -> None:
         buffer.sample(32)
     sampled = time.process_time()
     for first in range(0, len(buffer), chunk):
-        batch = buffer.take(range(first, min(first + chunk, len(buffer))))
+        batch = buffer.take(np.arange(first, min(first + chunk, len(buffer))))
         buffer.write(batch.slots, given[: len(batch)])
     done = time.process_time()
     growth = psutil.Process().memory_info().rss - before  # memory is kept to the end, so this is the peak too

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 
-def interleaved(sides: dict[str, Callable[[], None]], rounds: int) -> dict[str, dict[str, float]]:
+def interleaved(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
     """Processor milliseconds of each side: median and quartiles over `rounds`, taken in turn after one warm-up."""
     taken: dict[str, list[float]] = {name: [] for name in sides}
     for round_number in range(rounds + 1):

@@ -6,6 +6,7 @@ noisy texture in H.264 with B-frames and a key frame every two seconds.
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,12 +34,12 @@ def bench_videos(rounds: int = 3) -> list[dict[str, Any]]:
 
             def bare(table: Any = table) -> None:
                 for clip in table.frame.itertuples():
-                    for frame in decode(table.root / clip.file, frame_times(clip.start, clip.stop, FRAMES)):
+                    for frame in decode(table.root / clip.file, frame_times(clip.start, clip.stop, FRAMES).tolist()):
                         fit(frame, SIZE, SIZE, "crop")
 
-            sides = {
+            sides: dict[str, Callable[[], object]] = {
                 "sweep": _sweep(Path(place), table, wish),
-                "cached": lambda r=reader, n=rows: r.read(n),
+                "cached": partial(reader.read, rows),
                 "bare": bare,
             }
             times = interleaved(sides, rounds)
@@ -51,7 +52,7 @@ def bench_videos(rounds: int = 3) -> list[dict[str, Any]]:
     return found
 
 
-def _sweep(place: Path, table: Any, wish: Any) -> Callable[[], None]:
+def _sweep(place: Path, table: Any, wish: Any) -> Callable[[], object]:
     """What one worker of the preparation does, without its process."""
     from benchmarks.frames.shards import Clip, ShardJob, write_shard
 
@@ -60,7 +61,7 @@ def _sweep(place: Path, table: Any, wish: Any) -> Callable[[], None]:
         for file, part in table.frame.groupby("file")
     )
     job = ShardJob(place / "shard", videos, wish.stored, wish.codec, wish.fit)
-    return lambda: [None for _ in write_shard(job)] and None
+    return lambda: list(write_shard(job))
 
 
 def _clips(place: Path, width: int, height: int, rate: int, seconds: int, files: int, clips: int, bits: int) -> Any:

@@ -1,10 +1,16 @@
-"""Which process is meant: a number alone names another one on another machine, in another container, or later."""
+"""Processes: which one is meant (a number alone names another one elsewhere, or later), and how one is started."""
 
 import contextlib
+import multiprocessing.context
 import os
 import socket
+import sys
+import threading
 from pathlib import Path
+from types import ModuleType
 from typing import Any
+
+_STARTING = threading.RLock()  # two threads must not both put a module in the place of the script
 
 
 def machine() -> str:
@@ -49,3 +55,39 @@ def _fields(pid: int) -> list[str]:
         return Path(f"/proc/{pid}/stat").read_text(errors="replace").rpartition(")")[2].split()
     except OSError:
         return []
+
+
+class _WithoutMain:
+    """A process that does not import the caller's script again."""
+
+    def start(self) -> None:
+        with _STARTING:
+            script = sys.modules["__main__"]
+            sys.modules["__main__"] = ModuleType("__main__")
+            try:
+                super().start()  # type: ignore[misc]
+            finally:
+                sys.modules["__main__"] = script
+
+
+class _ForkServerProcess(_WithoutMain, multiprocessing.context.ForkServerProcess):
+    pass
+
+
+class _SpawnProcess(_WithoutMain, multiprocessing.context.SpawnProcess):
+    pass
+
+
+class ForkServer(multiprocessing.context.ForkServerContext):
+    """Processes forked from a server that has imported what they need; see `Spawn` for the caller's script."""
+
+    Process = _ForkServerProcess
+
+
+class Spawn(multiprocessing.context.SpawnContext):
+    """New processes. Python's own would run the caller's script again, which without a main guard starts all anew.
+
+    A function that such a process is to call must not stand in the script itself.
+    """
+
+    Process = _SpawnProcess

@@ -124,7 +124,8 @@ def check(group: type, values: Mapping[str, Any], prefix: str = "") -> None:
         elif value is None or isinstance(value, bool) or says.kind == "any":
             continue
         elif says.allowed:
-            check_choice(name, str(value), says.allowed)
+            for each in value if isinstance(value, list) else [value]:
+                check_choice(name, str(each), says.allowed)
         elif isinstance(value, int | float):
             check_number(name, value, says)
 

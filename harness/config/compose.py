@@ -1,7 +1,7 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -21,7 +21,11 @@ from harness.common.units import parse_bytes
 from harness.common.words import nearest
 from harness.config import overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
+from harness.loggers import LOGGERS
 from methods import METHODS, find, native
+from methods.forms import FORMS
+from methods.networks import CLASSIFIERS, COMPRESSORS
+from methods.selection import SELECTIONS
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
 
@@ -257,20 +261,38 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
         settings = _settings_given(command, name)
         check(find(name).Settings, settings, f"method.{name.replace(':', '.')}.")
         own = {"name": name, "settings": settings}
-        files = _files(name, common)
+        files = _files(name, settings, common)
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
-            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths}})
+            log = how["log"] | _of_loggers(how["log"]["to"])
+            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths, "log": log}})
     return configs
 
 
-def _files(method: str, common: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The user's files that a run is known by: those of its method, benchmark and protocol, and what these import."""
+def _files(method: str, own: Mapping[str, Any], common: Mapping[str, Any]) -> list[dict[str, str]]:
+    """The user's files that a run is known by, and what these import.
+
+    They are the files of its method, benchmark and protocol, and of the forms, selections and networks that its
+    settings name.
+    """
     used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
     if common["protocol"] in protocols.PROTOCOLS:
         used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
-    return [each for file in dict.fromkeys(used) if file for each in plugins.LOADED[file].files()]
+    values = [value for group in (own, *(common.get(name, {}) for name in SHARED)) for value in group.values()]
+    for registry in (FORMS, SELECTIONS, CLASSIFIERS, COMPRESSORS):
+        used += [registry.entries[value].file for value in values if isinstance(value, str) and value in registry]
+    return _listed(used)
+
+
+def _of_loggers(names: list[str]) -> dict[str, list[dict[str, str]]]:
+    """The user's files that loggers are in: a run needs them, but is not known by them."""
+    files = _listed([LOGGERS.entries[name].file for name in names])
+    return {"plugins": files} if files else {}
+
+
+def _listed(files: Iterable[Path | None]) -> list[dict[str, str]]:
+    return [each for file in dict.fromkeys(files) if file for each in plugins.LOADED[file].files()]
 
 
 def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:

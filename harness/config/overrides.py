@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from harness.common.words import nearest
 from harness.config.schema import EXECUTION
 
-LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes")
+LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes", "log.to")
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name
 ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")
 

@@ -14,6 +14,7 @@ from benchmarks import SETTINGS, default_cache
 from harness.common import settings  # not the function alone: one of the fields is called `setting`
 from harness.common.machine import cores
 from harness.common.settings import declared
+from harness.loggers import LOGGERS
 from slurm.settings import Slurm
 
 CONF = Path(__file__).parent / "conf"
@@ -62,6 +63,7 @@ class Log:
 
     every: int = settings.setting(50, "steps between two lines of steps.jsonl", above=0)
     filmstrip: int = settings.setting(0, "stored clips whose decoding after each task is kept in filmstrip.npz")
+    to: list[str] = settings.setting([], "where a run is shown beside its folder", choices=LOGGERS.names)
 
 
 @dataclass

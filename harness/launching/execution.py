@@ -23,9 +23,9 @@ SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 def execute(
     folder: Path, show: Callable[[dict[str, Any]], None], stop: Stop | None = None
 ) -> Exception | Interrupted | None:
-    """Carry out one run in this process and keep its status.json; what makes it fail is returned, its trace logged.
+    """Carry out one run in this process and keep its status.json. Returns the error if it fails, and logs the trace.
 
-    Once `stop` is asked, the run is saved between two steps and is then preempted.
+    When `stop` says so, the run is saved between two steps, and its state is then preempted.
     """
     try:
         config = read_config(folder)
@@ -79,7 +79,7 @@ class Reporter:
     """The progress callback of one run: status.json now and then, and the display more often."""
 
     def __init__(self, folder: Path, show: Callable[[dict[str, Any]], None], check: Callable[[], None]):
-        """`check` raises where the run is not ours any more."""
+        """`check` raises if another process has taken the run over."""
         self.folder, self.show, self.check = folder, show, check
         self.shown = self.written = 0.0
         self.place: tuple[int, str] | None = None
@@ -109,7 +109,7 @@ def reason_of(error: Exception) -> str:
 
 
 def note(folder: Path, **changes: Any) -> None:
-    """Change status.json; it is no reason to fail that it cannot be written. On a full disk it is written in place."""
+    """Change status.json, but never raise. If the disk is full, overwrite the old file in place."""
     run = RunFolder(folder)
     try:
         run.write_status(**changes)
@@ -121,7 +121,7 @@ def note(folder: Path, **changes: Any) -> None:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a run folder; ValueError where it is no config of a run."""
+    """The content of config.json of a run folder; ValueError if it is no config of a run."""
     file = folder / "config.json"
     try:
         config = json.loads(file.read_text())

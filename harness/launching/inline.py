@@ -20,7 +20,7 @@ class Inline(Launcher):
         return []
 
     def run_one(self, folder: Path, display: Display, debug: bool) -> None:
-        """Carry out one run and show it; with `debug` what makes it fail is shown in full."""
+        """Carry out one run and show its progress. With `debug`, an error shows its whole trace."""
         display.start(folder.name)
         error = execute(folder, lambda position: display.update(folder.name, position))
         if error is not None and debug:

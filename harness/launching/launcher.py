@@ -1,4 +1,4 @@
-"""What a launcher is; a plug-in registers its own with `@LAUNCHERS.register("name")` of harness.launching."""
+"""What a launcher must do. A plug-in registers one with `@LAUNCHERS.register("name")` of harness.launching."""
 
 from abc import ABC, abstractmethod
 from pathlib import Path
@@ -11,7 +11,7 @@ class Launcher(ABC):
     def check(self, how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -> None:  # noqa: B027
         """Refuse what cannot work, before anything is written.
 
-        runs: run id -> config. planned: nothing will be started; print here what would be.
+        runs: run id -> config. planned: nothing will be started; print what would be started.
 
         Raises:
             ValueError: the launcher cannot be used here, or a setting does not fit.
@@ -19,9 +19,9 @@ class Launcher(ABC):
 
     @abstractmethod
     def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
-        """Start the runs; returns the ids of those that go on elsewhere when the command ends.
+        """Start the runs. Returns the ids of the runs that go on elsewhere after the command ends.
 
-        What became of a run stands in its folder; `harness.launching.execution.execute` writes it there.
+        `harness.launching.execution.execute` carries out one run and writes its state to its folder.
 
         Raises:
             ValueError: the runs cannot be started; the line says why.

@@ -1,4 +1,4 @@
-"""launcher=local: a process a run, so that one that fails or is killed leaves the others alone."""
+"""launcher=local: one process per run, so that a run that fails or is killed leaves the others alone."""
 
 import dataclasses
 import faulthandler
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.common.folders import RunFolder, Status
+from harness.common.processes import ForkServer
 from harness.config.schema import PRELOAD
 from harness.launching.execution import execute, note, read_config
 from harness.launching.launcher import Launcher
@@ -25,20 +26,20 @@ GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
 
 
 class Local(Launcher):
-    """A process a run, `workers` at a time."""
+    """One process per run, `workers` at a time."""
 
     def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
         set_threads(how["threads"])
-        context = multiprocessing.get_context("forkserver")
+        context = ForkServer()
         context.set_forkserver_preload(PRELOAD)
         carry_out(folders, context, how["workers"], GRACE_SECONDS)
         return []
 
 
 def carry_out_in_job(folders: list[Path]) -> None:
-    """Carry out runs one at a time, in a job that others may end: a signal may come to each of its processes.
+    """Carry out runs one at a time in a job that Slurm may end. A signal may then reach each process of the job.
 
-    Runs are forked from this process, since a fork server in between would die of the signal, and its runs with it.
+    The runs are forked from this process. A fork server in between would die of the signal, and the runs with it.
     """
     set_threads(threads_of(folders[0]))
     for module in PRELOAD:
@@ -47,7 +48,7 @@ def carry_out_in_job(folders: list[Path]) -> None:
 
 
 def threads_of(folder: Path) -> int:
-    """Torch threads that a run is to have; one where its config says nothing, which is told when it is carried out."""
+    """The number of torch threads of a run. It is 1 if the config cannot be read; the run itself then reports that."""
     try:
         return int(read_config(folder)["execution"].get("threads", 1))
     except ValueError:
@@ -55,12 +56,12 @@ def threads_of(folder: Path) -> int:
 
 
 def set_threads(number: int) -> None:
-    """To be called before torch is imported, which is when it reads these."""
+    """Set the number of threads. Call this before torch is imported, because torch reads the variables then."""
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(number)
 
 
 def carry_out(folders: list[Path], context: Any, workers: int, grace: float) -> None:
-    """Carry out runs in processes of their own; when interrupted, they have `grace` seconds to save."""
+    """Carry out runs, each in its own process. After an interrupt they have `grace` seconds to save."""
     waiting = deque(folders)
     active: dict[Connection, tuple[Any, Path]] = {}  # pipe -> its process and run
     with Display(names_of(folders)) as display, stopped_by_signals():
@@ -91,7 +92,7 @@ def _start(context: Any, folder: Path) -> tuple[Any, Connection]:
 
 
 def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
-    """A run in a process of its own, with all that it prints in log.txt."""
+    """Carry out a run in its own process. All that it prints goes to log.txt."""
     other_end.close()  # so that sending fails when the command is gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command stops its runs itself
     log = open(folder / "log.txt", "a", buffering=1)  # noqa: SIM115  open as long as the process
@@ -113,7 +114,7 @@ def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
 
 
 def _outcome(process: Any, folder: Path) -> Status:
-    """The status of a run whose process has ended; says how the process died if it could not say so itself."""
+    """The status of a run whose process has ended. If the process could not write it, say how the process died."""
     process.join()
     status, code = RunFolder(folder).status(), process.exitcode
     if status.state not in ("queued", "running") or (status.state == "running" and status.pid != process.pid):

@@ -1,10 +1,11 @@
-"""launcher=slurm: the runs become job arrays, which go on after the command unless slurm.wait stays with them."""
+"""launcher=slurm: the runs become job arrays. They go on after the command ends; with slurm.wait the command stays."""
 
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
+from harness.common import plugins
 from harness.common.files import write_json
 from harness.launching.launcher import Launcher
 from slurm import launcher, settings, snapshot, status
@@ -13,7 +14,7 @@ Configs = dict[Path, dict[str, Any]]  # by the folder of the run
 
 
 class JobArrays(Launcher):
-    """Job arrays of Slurm, each of runs that ask for the same resources."""
+    """Job arrays of Slurm. The runs of one array ask for the same resources."""
 
     def check(self, how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -> None:
         out, methods = Path(how["out"]), list(dict.fromkeys(config["method"]["name"] for config in runs.values()))
@@ -28,7 +29,7 @@ class JobArrays(Launcher):
         out = Path(how["out"])
         configs = {folder: json.loads((folder / "config.json").read_text()) for folder in folders}
         copy_annotations(out, configs)
-        code = snapshot.take(out, [config["plugins"] for config in configs.values()])
+        code = snapshot.take(out, [plugins.of_run(config) for config in configs.values()])
         command = [sys.executable, "-m", "harness.run_folders"]
         jobs = [job for asked, runs in by_settings(configs) for job in launcher.submit(out, runs, asked, command, code)]
         print(f"{len(jobs)} jobs submitted; how they do: {launcher.status_command(out)}", file=sys.stderr)
@@ -39,7 +40,7 @@ class JobArrays(Launcher):
 
 
 def copy_annotations(out: Path, configs: Configs) -> None:
-    """Let the runs read a copy of the user's annotations, which may be edited before the jobs begin."""
+    """Let the runs read a copy of the user's annotations, so that the user may edit them before the jobs begin."""
     copies: dict[str, str] = {}
     for folder, config in configs.items():
         given = config["benchmark"].get("annotations")
@@ -50,7 +51,7 @@ def copy_annotations(out: Path, configs: Configs) -> None:
 
 
 def by_settings(configs: Configs) -> list[tuple[dict[str, Any], dict[Path, str]]]:
-    """Settings of Slurm, and the runs (folder -> method) that have them: parts of a preset may have their own."""
+    """Settings of Slurm, each with its runs (folder -> method). Parts of a preset may have settings of their own."""
     found: dict[str, tuple[dict[str, Any], dict[Path, str]]] = {}
     for folder, config in configs.items():
         settings = config["execution"]["slurm"]

@@ -19,6 +19,8 @@ from harness.training.context import Context
 from harness.training.experiences import CurrentExperience
 from methods import find
 from methods.contract import Batch, Method
+from methods.shared.code_method import CodeMethod
+from methods.shared.pixel_method import PixelMethod
 from methods.shared.pretrained import FITTING
 from methods.shared.settings import steps_of
 
@@ -33,9 +35,10 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
     spec = replace(spec, budget=8 * spec.raw_bytes + 200_000_000, weights=None,
                    compressor=replace(spec.compressor, batch=n, load=""),
                    classifier=replace(spec.classifier, batch=n, views=1))  # fmt: skip
-    methods = {name: find(name)(spec, find(name).Settings(), torch.Generator()) for name in ("frozen", "er")}
-    for method in methods.values():
-        method.phase_steps = 100
+    codes, pixels = (find(name)(spec, find(name).Settings(), torch.Generator()) for name in ("frozen", "er"))
+    assert isinstance(codes, CodeMethod)
+    assert isinstance(pixels, PixelMethod)
+    codes.phase_steps = pixels.phase_steps = 100
 
     def clock(step: Callable[[], Any]) -> float:
         def one_step() -> None:
@@ -45,7 +48,6 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
 
         return _clock(one_step, spec.device, rounds) / n
 
-    codes, pixels = methods["frozen"], methods["er"]
     clips = torch.randint(256, (n, *spec.clip_shape), dtype=torch.uint8).to(spec.device)
     batch = Batch(torch.zeros(n, dtype=torch.int64, device=spec.device), torch.arange(n), clips)
     codes.begin_compressor()
@@ -54,7 +56,7 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
     seconds["encode"] = clock(lambda: codes.compressor.encode(clips))
     seconds["decode"] = clock(lambda: codes.compressor.decode(code))
     codes.begin_classifier()
-    of_codes = replace(batch, clips=None, codes=code)
+    of_codes = Batch(batch.target, batch.sample_id, codes=code)
     seconds["codes"] = clock(lambda: codes.train_classifier(of_codes))
     pixels.begin_classifier()
     seconds["pixels"] = clock(lambda: pixels.train_classifier(batch, n))
@@ -77,7 +79,7 @@ def hours(context: Context, method: Method, steps: dict[str, int], seconds: dict
     tests = np.cumsum([len(e.indices) for e in context.items()])
     evaluated = int(tests[-1] if method.joint else tests.sum())
     work = steps.get("classifier", 0) * spec.classifier.batch
-    if not hasattr(method, "compressor"):
+    if not isinstance(method, CodeMethod):
         return (work * seconds["pixels"] + evaluated * seconds["predict pixels"]) / 3600
     trained = steps.get("compressor", 0) * spec.compressor.batch
     total = trained * seconds["compressor"] + work * seconds["codes"] + evaluated * seconds["predict codes"]
@@ -87,7 +89,7 @@ def hours(context: Context, method: Method, steps: dict[str, int], seconds: dict
     last = stream.train_stream[-1]
     at_last = CurrentExperience(last, stream.n_experiences, context.clips(last), opens_run=False)
     if "refresh" in {phase.kind for phase in method.phases(at_last)}:
-        most = sum(sizes) if method.bound else method.buffer.capacity
+        most = sum(sizes) if method.bound or method.buffer is None else method.buffer.capacity
         stored = np.minimum(np.cumsum(sizes)[:-1], most).sum()
         total += int(stored) * (seconds["encode"] + seconds["decode"])
     return total / 3600

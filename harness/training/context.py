@@ -1,5 +1,6 @@
 """What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
 
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,13 @@ from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.common import plugins
 from harness.common.sources import ROOT, sources_hash
+from harness.common.words import unknown
 from harness.config.schema import run_id
 from harness.training.batches import Augmentation, ClipSource
 from methods import find
 from methods.contract import Method, Spec
 from methods.shared import pretrained
-from methods.shared.settings import ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
+from methods.shared.settings import SHARED, ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
 
 
 class Context:
@@ -24,8 +26,9 @@ class Context:
 
     def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
         self.config = config
-        plugins.load_listed(config["plugins"], ROOT)
+        plugins.load_listed(plugins.of_run(config), ROOT)
         self.cls = find(config["method"]["name"])
+        self._check_uses()
         self.device = _device(config["execution"]["device"])
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
         self.benchmark = described or benchmarks.load(options["name"], options, cache)
@@ -65,6 +68,13 @@ class Context:
         augmentation = Augmentation.of(self.benchmark)
         return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device, augmentation)
 
+    def _check_uses(self) -> None:
+        """ValueError where the method says that it uses a shared setting that there is none of."""
+        known = [name for group, cls in SHARED.items() for name in (group, *(f"{group}.{f.name}" for f in fields(cls)))]
+        for name in self.cls.uses:
+            if name not in known:
+                raise ValueError(f"method {self.cls.name}: {unknown('shared setting in uses', name, known)}")
+
     def fields(self) -> dict[str, Any]:
         """What the record says of the run itself."""
         config, names = self.config, self.stream.classes
@@ -82,6 +92,8 @@ class Context:
             "class_order": [[names[c] for c in task] for task in self.stream.class_order],
             **({"domains": [list(part) for part in self.stream.domain_order]} if self.stream.domain_order else {}),
             "config": config,
+            "used_groups": list(self.cls.uses),
+            "skipped_clips": sum(other == "" for other in self.benchmark.changed.values()),
             "clip_table_hash": self.benchmark.clips_hash,
             "sources": sources_hash(),
         }

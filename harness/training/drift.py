@@ -1,16 +1,33 @@
 """Drift of stored codes, measured by the harness on a probe of stored ids; its time and bytes are not the method's."""
 
-from typing import Any
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 import torch
 
 from benchmarks.randomness import generator
 from harness.training.batches import ClipSource
-from methods.contract import Method, evaluating
-from methods.shared.buffer import CodeRows, Store
+from methods.contract import Method, Spec, evaluating
+from methods.forms.codes import CodeRows
+from methods.shared.buffers import Buffer, Store
+from methods.shared.compressor import Compressor
 
 PROBE = 200  # stored clips
+
+
+class StoresCodes(Protocol):
+    """A method that keeps codes, and a compressor that gives them meaning: what can drift."""
+
+    spec: Spec
+    compressor: Compressor
+    buffer: Buffer
+
+
+def stores_codes(method: Method) -> TypeGuard[StoresCodes]:
+    """Whether a method keeps codes in its buffer, and a compressor."""
+    return (
+        hasattr(method, "compressor") and isinstance(method.buffer, Store) and isinstance(method.buffer.rows, CodeRows)
+    )
 
 
 class Drift:
@@ -28,15 +45,9 @@ class Drift:
     def load(self, state: dict[str, Any]) -> None:
         self.series = state
 
-    @staticmethod
-    def applies(method: Method) -> bool:
-        """Only where codes are stored and a compressor gives them meaning."""
-        buffer = getattr(method, "buffer", None)
-        return hasattr(method, "compressor") and isinstance(buffer, Store) and isinstance(buffer.rows, CodeRows)
-
     def measure(self, method: Method, experience: int, at: str, current_ids: set[int]) -> None:
         """`at` before (compressor trained, codes not refreshed) or after (end of the experience)."""
-        if not self.applies(method):
+        if not stores_codes(method):
             return
         ids = method.buffer.sample_id[: len(method.buffer)]
         old = np.flatnonzero(~np.isin(ids, list(current_ids)))
@@ -51,7 +62,7 @@ class Drift:
         self.series["psnr" + suffix][experience] = values["psnr"]
 
 
-def probe(method: Method, slots: np.ndarray, reader: Any, device: str) -> dict[str, float]:
+def probe(method: StoresCodes, slots: np.ndarray, reader: Any, device: str) -> dict[str, float]:
     """Latent shift |e_new(fresh) - e_new(stale)|^2 / (2 var), share of changed indices, PSNR in dB of decoded codes.
 
     fresh: the original clip encoded now; stale: its stored code; e_new: the codebook of now. 1 means that stored

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from benchmarks.clips import ClipTable
-from harness.training.drift import Drift
+from harness.training.drift import stores_codes
 from methods.contract import Method, evaluating
 
 
@@ -32,7 +32,7 @@ class Filmstrip:
 
     def measure(self, method: Method, experience: int) -> None:
         """Decode the followed clips that are still stored."""
-        if not self.n_clips or not Drift.applies(method) or not len(method.buffer):
+        if not self.n_clips or not stores_codes(method) or not len(method.buffer):
             return
         ids = np.asarray(method.buffer.sample_id[: len(method.buffer)])
         if not len(self.rows):

@@ -62,7 +62,7 @@ class MemoryMeter:
         head = method.head_module()
         heads = 0 if head is None else sum(t.nbytes for t in head.state_dict().values())
         live = sum(live_bytes.values())
-        holders, scratch = self._holders(method, set(live_bytes), experience.own_ids, at)
+        holders, local = self._holders(method, set(live_bytes), experience.own_ids, at)
         if experience.current_experience >= 0:
             if self.first_live is None and at == "boundary":
                 self.first_live = live - heads
@@ -72,7 +72,7 @@ class MemoryMeter:
                 live -= grown
         carried = sum(holders.values())
         row = {"experience": experience.current_experience, "phase": phase, "at": at, "holders": holders,
-               "carried": carried, "live": live, "scratch": scratch}  # fmt: skip
+               "carried": carried, "live": live, "scratch": sum(local.values()), "task_local": local}  # fmt: skip
         self.rows.append(row)
         self._check(method, row)
         return row
@@ -86,17 +86,19 @@ class MemoryMeter:
                 )
 
     @staticmethod
-    def _holders(method: Method, live: set[int], own_ids: set[int], at: str) -> tuple[dict[str, int], int]:
-        holders, scratch, seen = {}, 0, set(live)
+    def _holders(method: Method, live: set[int], own_ids: set[int], at: str) -> tuple[dict[str, int], dict[str, int]]:
+        """Bytes by name of what is carried, and of what is local to the task."""
+        holders, local, seen = {}, {}, set(live)
         for name, value in method.state().items():
             if name == "optimizer" and at != "boundary":
                 continue
             size = state_bytes(value, seen)
             if name in method.task_local and at != "boundary" and _ids(value) <= own_ids:
-                scratch += size
+                if size:
+                    local[name] = size
             elif size:
                 holders[name] = size
-        return holders, scratch
+        return holders, local
 
     def _check(self, method: Method, row: dict[str, Any]) -> None:
         used = row["carried"] + (row["live"] if self.count == "total" else 0)

@@ -24,7 +24,7 @@ class OpaqueRun(RunState):
         number = self.position["experience"]
         experience = self.experiences[number]
         steps = steps_of(self.context.spec.classifier, len(experience.clips))
-        self.journal.clock(self.PHASE)
+        self.journal.phase(self.PHASE, "classifier")
         self.memory.measure(self.method, experience, self.PHASE, "start")
 
         def report(log: dict[str, float]) -> None:

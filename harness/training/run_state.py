@@ -14,6 +14,7 @@ from harness.common import sources
 from harness.common.files import sync_file
 from harness.config.schema import run_id
 from harness.launching.signals import Interrupted, Stop
+from harness.loggers.telling import Loggers
 from harness.storage import checkpoint, record
 from harness.training.context import Context
 from harness.training.drift import Drift
@@ -22,13 +23,14 @@ from harness.training.experiences import CurrentExperience, experiences_of
 from harness.training.filmstrip import Filmstrip
 from harness.training.journal import Journal, Progress, silent
 from harness.training.memory import MemoryMeter, stored_ids
+from harness.training.numbers import Numbers, checked
 from methods.contract import Phase
 
 
 class RunState:
     """Everything that the loop works on; what it knows between two steps is in its checkpoint."""
 
-    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal")
+    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers")
     WHEN_STOPPED = "it is saved and can go on"
 
     def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
@@ -44,7 +46,9 @@ class RunState:
         self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
         self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
-        self.journal = Journal(folder, self.execution["log"]["every"], progress)
+        self.numbers = Numbers(self.stream.n_experiences)
+        self.loggers = Loggers(folder, config)
+        self.journal = Journal(folder, self.execution["log"]["every"], progress, self.loggers.line)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.saved_at = time.monotonic()
         sources.git_state(), sources.uncommitted()  # as they are now, not at the end
@@ -52,6 +56,7 @@ class RunState:
         self.sources = [sources.sources_hash()]
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", self.own_id(), self.sources[0])
         self.resume()
+        self.loggers.begin()
 
     def own_id(self) -> str:
         """The run id that config and clip table make; ValueError where the folder is another run's."""
@@ -64,7 +69,8 @@ class RunState:
         return made
 
     def end_experience(self, experience: CurrentExperience) -> None:
-        """Drop what is local to the task and close the clips; then measure memory and drift."""
+        """Ask for the method's report, drop what is local to the task, close the clips; measure memory and drift."""
+        self.numbers.report(self.method, experience)
         self.method.end_experience()
         if experience.is_pretraining:
             if stored_ids(self.method) & experience.own_ids:
@@ -77,6 +83,14 @@ class RunState:
         self.memory.measure(self.method, experience, None, "boundary")
         if not experience.is_pretraining:
             self.measure_drift(experience, "after")
+
+    def log_of(self, phase: Phase, log: dict[str, float] | None, experience: CurrentExperience) -> dict[str, float]:
+        """What a step returned, as plain numbers; also kept for the means of the record."""
+        if not log:
+            return {}
+        numbers = checked(log, f"method {self.method.name}: what a step of phase {phase.name} logs")
+        self.numbers.log(experience.current_experience, numbers)
+        return numbers
 
     def place(
         self, experience: CurrentExperience, phase: str, step: int, steps: int, loss: float | None
@@ -180,7 +194,7 @@ class RunState:
         }
         content = {
             **self.context.fields(), **self.evaluation.fields(), "memory": memory, "work": journal.work,
-            "drift": self.drift.series, "bad_files": list(self.context.benchmark.bad),
+            "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
         if len(self.sources) > 1:  # checkpoint.resume=force
@@ -189,4 +203,5 @@ class RunState:
         record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
         self.checkpoints.end(self.execution["checkpoint"]["keep"], live)
+        self.loggers.end()
         return content

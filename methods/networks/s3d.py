@@ -55,6 +55,9 @@ class CodeS3D(S3DLayers):
 class PixelS3D(S3DLayers):
     """Clips, uint8 or float in 0..1 [B,T,H,W,3] -> logits."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, n_classes: int):
         super().__init__(s3d(norm_layer=NORM).features, n_classes)
         self.register_buffer("mean", torch.tensor(MEAN), persistent=False)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from methods.contract import Batch, Experience, Method, Phase, Spec, evaluating
-from methods.shared.buffer import Buffer, CodeRows, Store, clips_that_fit
+from methods.forms.codes import CodeRows
+from methods.shared.buffers import Buffer, Store, clips_that_fit
 from methods.shared.classifier import classification_loss, code_classifier
 from methods.shared.code_size import code_shape, index_bits
 from methods.shared.compressor import Compressor, to_float
@@ -31,7 +32,7 @@ class CodeMethod(Method):
         self.classifier = self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
         self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
         self.codes = Store(self.rows, 0, spec.device)
-        self.buffer = Buffer(self.rows, self.capacity(), generator, spec.device)
+        self.buffer: Buffer = Buffer(self.rows, self.capacity(), generator, spec.device)
 
     def reserved_bytes(self) -> int:
         """Bytes carried beside codes, labels and ids."""

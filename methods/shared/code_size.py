@@ -11,7 +11,8 @@ def code_grid(clip_shape: tuple[int, ...], settings: CompressorSettings) -> tupl
         if size % patch:
             raise ValueError(f"compressor.patch={list(settings.patch)} does not divide {axis}={size} of the clips "
                              "(for 14 frames of 224 pixels: profile=paper)")  # fmt: skip
-    return tuple(s // p for s, p in zip(clip_shape, settings.patch, strict=False))
+    frames, rows, columns = (s // p for s, p in zip(clip_shape, settings.patch, strict=False))
+    return frames, rows, columns
 
 
 def code_shape(clip_shape: tuple[int, ...], settings: CompressorSettings) -> tuple[int, int, int, int]:

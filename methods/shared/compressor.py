@@ -23,6 +23,7 @@ def encoder(clip_shape: tuple[int, ...], settings: CompressorSettings) -> nn.Mod
 class Snapshot(nn.Module):
     """A frozen copy of decoder and codebook: what decodes codes of the task before (design: both, or it is wrong)."""
 
+    codebook: Tensor
     carried = True  # counted as memory, not as the live model
 
     def __init__(self, decoder: nn.Module, codebook: Tensor):

@@ -1,6 +1,6 @@
 """What methods that learn from pixels share: the classifier with a trainable stem, and prediction."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -9,11 +9,13 @@ from torch import Tensor
 from methods.contract import Batch, Experience, Method, Phase, Spec, evaluating
 from methods.shared.classifier import classification_loss, pixel_classifier
 from methods.shared.replay import fresh_part, replayed_part
-from methods.shared.settings import steps_of
+from methods.shared.settings import STEM, steps_of
 
 
 class PixelMethod(Method):
     """Classify clips; with a `buffer`, a share of each batch is replayed from it."""
+
+    uses: ClassVar[tuple[str, ...]] = (*STEM, "classifier", "replay", "training")
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)

@@ -14,6 +14,11 @@ class ProductQuantizer(nn.Module):
     codebook anew in silence.
     """
 
+    codebook: Tensor  # float32 [n_codebooks, entries, dim of one]
+    count: Tensor  # float32 [n_codebooks, entries]
+    total: Tensor  # as the codebook
+    initialized: Tensor  # bool
+
     def __init__(self, settings: CompressorSettings):
         super().__init__()
         if settings.dim % settings.n_codebooks:

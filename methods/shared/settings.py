@@ -92,6 +92,9 @@ class NoSettings:
     """For methods that have no settings of their own."""
 
 
+# What an untrained encoder takes of the compressor: the stem of a classifier of pixels.
+STEM = ("compressor.network", "compressor.patch", "compressor.width", "compressor.dim")
+
 # The groups that all methods share, by the name of the group on the command line.
 SHARED: dict[str, type] = {
     "compressor": CompressorSettings,

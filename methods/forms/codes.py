@@ -1,0 +1,43 @@
+"""Codes of a compressor, packed bit by bit."""
+
+import math
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from methods.forms.kinds import RowForm
+
+
+def pack(indices: np.ndarray, bits: int) -> np.ndarray:
+    """Indices [N, n] -> uint8 [N, ceil(n*bits/8)], least significant bit first."""
+    if bits == 8:
+        return indices.astype(np.uint8)
+    planes = (indices[:, :, None] >> np.arange(bits)) & 1
+    return np.packbits(planes.reshape(len(indices), -1).astype(np.uint8), axis=1, bitorder="little")
+
+
+def unpack(packed: np.ndarray, bits: int, n: int) -> np.ndarray:
+    """The inverse of `pack`: uint8 [N, bytes] -> int64 [N, n]."""
+    if bits == 8:
+        return packed[:, :n].astype(np.int64)
+    planes = np.unpackbits(packed, axis=1, count=n * bits, bitorder="little").reshape(len(packed), n, bits)
+    return planes.astype(np.int64) @ (1 << np.arange(bits, dtype=np.int64))
+
+
+class CodeRows(RowForm):
+    """Fixed-size rows of codes, bit-packed at ceil(log2 entries) bits an index."""
+
+    def __init__(self, code_shape: tuple[int, ...], bits: int):
+        self.shape, self.bits, self.n = tuple(code_shape), bits, math.prod(code_shape)
+        self.row_bytes = math.ceil(self.n * bits / 8)
+
+    def to_rows(self, items: Tensor) -> np.ndarray[Any, Any]:
+        """Codes int64 [N,...] -> uint8 [N, row_bytes]."""
+        return pack(items.flatten(1).cpu().numpy(), self.bits)
+
+    def from_rows(self, rows: np.ndarray[Any, Any], device: str) -> dict[str, Any]:
+        """The inverse of `to_rows`."""
+        codes = unpack(rows, self.bits, self.n).reshape(len(rows), *self.shape)
+        return {"codes": torch.from_numpy(codes).to(device)}
