@@ -40,7 +40,8 @@ def cut(table: ClipTable, frames: int, rate: float, videos: Mapping[str, VideoFi
 
 def _closed(table: ClipTable, videos: Mapping[str, VideoFile]) -> list[float]:
     """The stop of each segment; inf where the video's end is unknown."""
-    stops, ends = table.frame["stop"].tolist(), {}
+    stops = table.frame["stop"].tolist()
+    ends: dict[str, float | None] = {}
     for row in np.flatnonzero(np.isinf(stops)).tolist():
         file = table.frame["file"].iloc[row]
         if not videos:

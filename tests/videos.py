@@ -1,6 +1,7 @@
 """Tiny videos that show their frame's number, in every container, codec, start time and damage that people have."""
 
 import itertools
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import av
 import numpy as np
+
+from benchmarks.frames.decode import BadVideo, decode, extent
 
 SIZE, BLOCK = 32, 8
 RATE = 25
@@ -51,7 +54,11 @@ class Made:
         return "-".join([*words, *(["fragmented"] if self.fragmented else [])])
 
 
-QUALITY = {"libx264": {"preset": "ultrafast", "crf": "15"}, "libvpx": {"cpu-used": "8", "crf": "10", "deadline": "realtime"}, "gif": {}}
+QUALITY = {
+    "libx264": {"preset": "ultrafast", "crf": "15"},
+    "libvpx": {"cpu-used": "8", "crf": "10", "deadline": "realtime"},
+    "gif": {},
+}
 FORMATS = {"ts": "mpegts", "mts": "mpegts", "mpg": "mpeg", "vob": "vob", "mkv": "matroska", "wmv": "asf", "m4v": "mp4"}
 
 
@@ -68,7 +75,9 @@ def write(path: Path, made: Made, numbers: Sequence[int] | None = None, sound: f
         stream.codec_context.thread_count = 1
         if made.codec not in ("libx264", "gif"):
             stream.bit_rate = 2_000_000
-        audio = container.add_stream("aac" if made.ending in ("mp4", "mkv") else "libopus", rate=48000) if sound else None
+        audio = (
+            container.add_stream("aac" if made.ending in ("mp4", "mkv") else "libopus", rate=48000) if sound else None
+        )
         for k, number in enumerate(numbers):
             frame = av.VideoFrame.from_ndarray(picture(number), format="rgb24")
             frame.pts, frame.time_base = k + round(made.start * RATE), Fraction(1, RATE)
@@ -93,9 +102,16 @@ def due(made: Made, number: int) -> float:
 
 
 CONTAINERS = {
-    "mp4": ("libx264", "mpeg4"), "mov": ("libx264", "mjpeg"), "mkv": ("libx264", "mpeg2video", "mpeg4"), "webm": ("libvpx",),
-    "avi": ("libx264", "mpeg4", "mjpeg"), "flv": ("libx264", "flv"), "ts": ("libx264", "mpeg2video"),
-    "mpg": ("mpeg2video", "mpeg1video"), "wmv": ("wmv2",), "3gp": ("libx264",),
+    "mp4": ("libx264", "mpeg4"),
+    "mov": ("libx264", "mjpeg"),
+    "mkv": ("libx264", "mpeg2video", "mpeg4"),
+    "webm": ("libvpx",),
+    "avi": ("libx264", "mpeg4", "mjpeg"),
+    "flv": ("libx264", "flv"),
+    "ts": ("libx264", "mpeg2video"),
+    "mpg": ("mpeg2video", "mpeg1video"),
+    "wmv": ("wmv2",),
+    "3gp": ("libx264",),
 }
 
 
@@ -108,3 +124,35 @@ def combinations() -> Iterator[Made]:
             yield Made(ending, codec, start, b, keep)
             if ending == "mp4":
                 yield Made(ending, codec, start, b, keep, fragmented=True)
+
+
+def offsets(path: Path, made: Made) -> Counter:
+    """For each frame asked for alone: how far the one that came is from it; None for one that shows no number."""
+    found: Counter = Counter()
+    for k in range(made.n):
+        try:
+            shown = number_of(decode(path, [due(made, k)])[0])
+        except BadVideo as error:
+            found["refused" if str(path) in str(error) else "refused without its name"] += 1
+        else:
+            # The first frames may be asked for before the first is there, by less than the slack.
+            found[shown if shown is None else max(shown - k, -k)] += 1
+    return found
+
+
+def check(path: Path, made: Made) -> None:
+    """A whole file gives every frame, at one distance of at most two; a cut one the frames before the cut."""
+    write(path, made)
+    if made.keep == 1:
+        found = offsets(path, made)
+        # AVI keeps decoding times alone: a late start is one of them.
+        assert set(found) <= {0, -1, -2} | ({1, 2} if made.ending == "avi" and made.start else set())
+        assert max(found.values()) >= made.n - 2, found
+        begin, end = extent(path)[:2]
+        assert abs(end - begin - made.n / RATE) < (2.2 if made.ending == "avi" else 0.09)
+        return
+    found = offsets(path, made)
+    right = max((found[k], k) for k in (0, -1, -2))[1]
+    # Up to the slack past the cut the last frame stays; nothing else is wrong.
+    assert None not in found
+    assert sum(n for k, n in found.items() if k not in ("refused", right)) <= 5, found

@@ -1,6 +1,7 @@
 """A decoded frame as a player shows it: colors, turned and mirrored, with square pixels."""
 
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -20,7 +21,7 @@ def picture(frame: av.VideoFrame, pixel_aspect: Fraction | None) -> np.ndarray:
         height, width = pixels.shape[:2]
         size = (round(width * max(1, pixel_aspect)), round(height / min(1, pixel_aspect)))
         pixels = np.asarray(Image.fromarray(pixels).resize(size, Image.Resampling.BILINEAR))
-    matrix = frame.side_data.get("DISPLAYMATRIX")
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     return pixels if matrix is None else displayed(pixels, np.frombuffer(matrix, np.int32))
 
 

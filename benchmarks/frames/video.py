@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -57,13 +58,15 @@ class Video:
         found = self.container.streams.video
         streams = [stream for stream in found if not stream.disposition & Disposition.attached_pic]
         if not streams or streams[0].codec_context is None:
+            reason = "no video stream" if len(self.container.streams) else _unreadable(Path(self.path))
             self.container.close()
-            sound = self.container.streams.audio
-            raise BadVideo(f"{self.path}: {'no video stream' if sound else _unreadable(Path(self.path))}")
+            raise BadVideo(f"{self.path}: {reason}")
         self.stream = streams[0]
         self.stream.thread_type = "NONE"
-        self.base = float(self.stream.time_base)
-        self.broadcast = bool(self.container.format.flags & av.format.Flags.ts_discont.value)
+        self.tick = self.stream.time_base or Fraction(1, av.time_base)
+        self.base = float(self.tick)
+        discontinuous: Any = av.format.Flags.ts_discont
+        self.broadcast = bool(self.container.format.flags & discontinuous.value)
         self.zero = (self.container.start_time or 0) / av.time_base if self.broadcast else 0.0
         self.at_begin, self.cut = True, False
 
@@ -81,7 +84,7 @@ class Video:
         """Where the stream ends as the header says; None where it does not say."""
         if self.stream.duration is None:
             return None
-        return float(((self.stream.start_time or 0) + self.stream.duration) * self.stream.time_base) - self.zero
+        return float(((self.stream.start_time or 0) + self.stream.duration) * self.tick) - self.zero
 
     def said_end(self) -> float | None:
         """`promised_end`, else the end of the whole file, whose sound may be longer."""
@@ -97,7 +100,7 @@ class Video:
         if "mp4" in self.container.format.name and self.stream.frames and not self._fragmented():
             end = self.promised_end()
             if end is not None:
-                return float((self.stream.start_time or 0) * self.stream.time_base), end
+                return float((self.stream.start_time or 0) * self.tick), end
         said = self.said_end()
         begin, end = self._measured()
         # The header's word is as good where it agrees, and frames already decoded stay those of its times.
@@ -164,7 +167,7 @@ class Video:
             elif key is not None and frame.pts < key:
                 continue  # it refers to frames before the key frame
             else:
-                now = float(frame.pts * self.stream.time_base) - self.zero
+                now = float(frame.pts * self.tick) - self.zero
             if now < before - TOLERANCE:
                 raise BadVideo(f"{self.path}: its time stamps go back from {before:.3f} to {now:.3f} s")
             before = now
@@ -218,7 +221,7 @@ class Video:
 CUT_MP4 = "its index (moov) is missing: the file was cut off, or its download was"
 
 
-def _unreadable(path: Path, error: OSError | None = None) -> str:
+def _unreadable(path: Path, error: OSError | av.error.FFmpegError | None = None) -> str:
     """Why a file cannot be opened, in words."""
     if path.is_file() and not path.stat().st_size:
         return "the file is empty"
