@@ -38,6 +38,7 @@ SharedSetting = Annotated[str, StringConstraints(pattern=r"^(compressor|classifi
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+NOT_TRAINING = ("refresh", "encode", "store")  # kinds of phases that nobody would look for training in
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Series = list[float | None]
 Sizes = dict[Text, Count]
@@ -104,6 +105,14 @@ class Memory(BaseModel):
     peak_process: Count | None = about("Most resident bytes of the process; circumstance.")
 
 
+class Counted(BaseModel):
+    """Work as the harness counted it by hooks, wherever it happened."""
+
+    model_config = FORBID
+    steps: Sizes = about("Phase -> optimizer steps of the module that was moved most often.")
+    samples: Sizes = about("Phase -> clips that passed a live module with gradients; views of a clip count once.")
+
+
 class Work(BaseModel):
     """Work done, by phase."""
 
@@ -114,6 +123,7 @@ class Work(BaseModel):
         "Phase -> its kind: compressor, refresh, encode, classifier, store, rehearsal. The kind of a phase that is not "
         "named here is its name.", default_factory=dict,
     )  # fmt: skip
+    counted: Counted | None = about("The same as the harness counted it; null: not counted.", default=None)
 
 
 class Drift(BaseModel):
@@ -238,6 +248,24 @@ class Record(BaseModel):
     def steps_of(self, kind: str) -> int:
         """Steps of all phases of a kind over the whole run."""
         return sum(steps for phase, steps in self.work.steps.items() if self.kind_of(phase) == kind)
+
+    def undeclared_work(self) -> list[str]:
+        """What the harness counted and the method did not declare, a text each."""
+        if self.work.counted is None:
+            return []
+        found = []
+        for what, counted, declared in (
+            ("optimizer steps", self.work.counted.steps, self.work.steps),
+            ("clips", self.work.counted.samples, self.work.samples),
+        ):
+            found += [
+                f"{n:,} {what} in phase {phase}, {declared.get(phase, 0):,} declared"
+                for phase, n in counted.items() if n > declared.get(phase, 0) * 1.001
+            ]  # fmt: skip
+        hidden = [f"{n:,} optimizer steps in phase {phase} of kind {self.kind_of(phase)}"
+                  for phase, n in self.work.counted.steps.items()
+                  if phase in self.work.steps and self.kind_of(phase) in NOT_TRAINING]  # fmt: skip
+        return found + hidden
 
     def seconds_of(self, kind: str) -> float | None:
         """Wall seconds of all phases of a kind; None if the run had no such phase."""

@@ -17,6 +17,7 @@ from harness.launching.signals import Interrupted, Stop
 from harness.loggers.telling import Loggers
 from harness.storage import checkpoint, record
 from harness.training.context import Context
+from harness.training.counted import Counted
 from harness.training.drift import Drift
 from harness.training.evaluation import Evaluation
 from harness.training.experiences import CurrentExperience, experiences_of
@@ -30,7 +31,7 @@ from methods.contract import Phase
 class RunState:
     """Everything that the loop works on; what it knows between two steps is in its checkpoint."""
 
-    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers")
+    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers", "counted")
     WHEN_STOPPED = "it is saved and can go on"
 
     def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
@@ -46,6 +47,7 @@ class RunState:
             context.stream, context.items(), context.reader, context.device, context.table, seed
         )
         self.memory = MemoryMeter(self.method)
+        self.counted = Counted(self.method)
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
         self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
         self.numbers = Numbers(self.stream.n_experiences)
@@ -104,11 +106,14 @@ class RunState:
     def evaluate(self, i: int) -> None:
         """Accuracy after experience `i`, a part of the items a step; a line of what was measured."""
         self.journal.clock("evaluate")
+        self.counted.enter("evaluate")
         for done, parts in self.evaluation.measure(self.method, i, self.position["step"]):
             self.position["step"] = done
+            self.counted.clips = min(done * self.method.spec.chunk, len(self.evaluation.order(i)))
             self.journal.progress({"experience": i, "n_experiences": self.stream.n_experiences, "phase": "evaluate",
                                    "step": done, "steps": parts, "loss": None})  # fmt: skip
             self.save_if_due(self.execution["checkpoint"]["minutes"])
+        self.counted.evaluated()
         self.journal.add_time()
         fields = self.evaluation.fields()
         self.journal.experience({
@@ -197,7 +202,8 @@ class RunState:
             "peak_process": record.peak_process_bytes(),
         }
         content = {
-            **self.context.fields(), **self.evaluation.fields(), "memory": memory, "work": journal.work,
+            **self.context.fields(), **self.evaluation.fields(), "memory": memory, 
+            "work": {**journal.work, "counted": self.counted.fields()},
             "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
