@@ -99,12 +99,12 @@ class ProductQuantizer(nn.Module):
     @torch.no_grad()
     def _draw(self, parts: Tensor, where: Tensor, generator: torch.Generator) -> None:
         """Set the entries marked in `where` [Q,K] to random latents of the batch."""
-        picks = torch.zeros(where.shape, dtype=torch.int64)
-        if not where.is_cuda and not where.any():
-            return
         if where.is_cuda:  # one draw for each entry: how many are marked is known to the device alone
             picks = torch.randint(parts.shape[1], where.shape, generator=generator)
+        elif not where.any():
+            return
         else:
+            picks = torch.zeros(where.shape, dtype=torch.int64)
             for q in range(len(parts)):
                 picks[q, where[q]] = torch.randint(parts.shape[1], (int(where[q].sum()),), generator=generator)
         picks = to_device(picks, where.device)
