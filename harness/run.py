@@ -35,12 +35,12 @@ COMPOSING = threading.Lock()  # Hydra and the registries are one for all threads
 def main(words: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (see the end of --help)."""
     words = sys.argv[1:] if words is None else words
-    if {"--help", "-h"} & set(words):
-        from harness.config import usage
-
-        print(usage.text())
-        return 0
     try:
+        if {"--help", "-h"} & set(words):
+            from harness.config import usage
+
+            print(usage.text(words))
+            return 0
         check_packages()
         from harness.config.compose import request
 

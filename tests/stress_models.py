@@ -37,7 +37,7 @@ def full_size(number: float = 3) -> None:
         _timed("encode", lambda: method.encode(test_networks.clips()))
         codes = method.codes.take(range(2))
         method.begin_classifier()
-        _timed("S3D on codes", lambda: method.train_classifier(codes))
+        _timed("S3D on codes", lambda: method.train_classifier(codes, 2))
     pixels = test_networks.full_size("er")
     pixels.begin_classifier()
     _timed("S3D on pixels", lambda: pixels.train_classifier(test_networks.clips(), 2))

@@ -337,3 +337,11 @@ def test_a_run_that_another_command_is_only_queueing_is_not_left_to_it(capsys, c
     held.wait()
     assert main(words) == 0
     thread.join()
+
+
+def test_methods_are_named_by_pattern_too(capsys):
+    ids = planned(capsys, *TINY, "methods=[er,cr*]")
+    assert [re.sub("-s0.*", "", name).rpartition("-")[2] for name in ids] == ["er", "cram"]
+    assert len(planned(capsys, *TINY, "methods=[cram,*_refresh]")) == 2
+    assert main(["methods=[crx*]", "plan=true"]) == 2
+    assert "no method fits 'crx*'" in capsys.readouterr().err

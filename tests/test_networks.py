@@ -66,7 +66,7 @@ def test_one_step_of_the_compressor_and_of_s3d_on_its_codes_at_full_size():
     assert codes.shape == (2, 7, 14, 14, 6)
     assert method.codes.state()["data"].shape == (2, 8_232)
     method.begin_classifier()
-    log = method.train_classifier(Batch(target=torch.arange(2), sample_id=torch.arange(2), codes=codes))
+    log = method.train_classifier(Batch(target=torch.arange(2), sample_id=torch.arange(2), codes=codes), n_current=2)
     assert math.isfinite(log["loss"])
     norms = [m for m in method.classifier.modules() if isinstance(m, nn.BatchNorm3d)]
     assert all(norm.momentum == 0.1 for norm in norms)

@@ -5,8 +5,10 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from harness.common.registry import Registry
 from harness.common.words import check_choice
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
@@ -18,6 +20,9 @@ class Range:
 
     kind: str
     values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(map(shown, self.values))})"
 
 
 def uniform(low: float, high: float) -> Range:
@@ -53,10 +58,13 @@ class Declaration:
     kind: str = "value"
     since: str = ""
     search: Range | None = None
+    registry: Registry[Any] | None = None
 
     @property
     def allowed(self) -> tuple[str, ...]:
         """The words that are allowed; empty where any value is."""
+        if self.registry is not None and not self.choices:
+            return tuple(self.registry)
         return tuple(self.choices() if callable(self.choices) else self.choices)
 
 
@@ -72,23 +80,26 @@ def setting(
     kind: str = "value",
     since: str = "",
     search: Range | None = None,
+    registry: Registry[Any] | None = None,
 ) -> Any:
     """A dataclass field that declares a setting.
 
     Args:
         default: its value where nobody sets it; a list or dict is copied, a class is a group of settings of its own.
         help: its meaning in one line, without its choices and bounds, which are added from the declaration.
-        choices: the words allowed, or a function that gives them (such as `REGISTRY.names`).
+        choices: the words allowed, or a function that gives them.
         minimum, above, maximum: bounds of a number; without any of them it must be 0 or more.
         zero: what 0 stands for, where it is more than a number.
         kind: `value`; `any` (its reader checks it); `pixels`, a value of a benchmark that decides what is decoded and
-            so the name of the frame cache; or `path`, `machine`: it says how a run is carried out, so it is no part of
-            a run's identity.
+            so the name of the frame cache; `file`, a file of a method, which is part of a run by its bytes, wherever it
+            lies; or `path`, `machine`: it says how a run is carried out, so it is no part of a run's identity.
         since: the version that brought it, if runs existed before; at its default it is left out of a run's config, so
             that the ids of older runs stay valid.
         search: the range that a random search draws from.
+        registry: the value names an entry of it; without `choices`, any. If a plug-in gave the entry, its file is a
+            part of the run.
     """
-    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search)
+    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search, registry)
     if isinstance(default, type):
         return field(default_factory=default, metadata={"declared": declared})
     if isinstance(default, list | dict):
@@ -196,6 +207,13 @@ def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
             if not (declared(entry).since and values[entry.name] == default_of(entry))}  # fmt: skip
 
 
+def entry_files(group: type, values: Mapping[str, Any]) -> list[Path]:
+    """The plug-in files of the registered entries that the values of a group name."""
+    named = [(declared(entry).registry, str(values.get(entry.name))) for entry in fields(group)]
+    files = [registry.entries[name].file for registry, name in named if registry is not None and name in registry]
+    return [file for file in files if file is not None]
+
+
 def help_of(entry: "Field[Any]") -> str:
     """The help line of a field: its meaning, then its choices, what 0 stands for, and its bounds."""
     says = declared(entry)
@@ -218,6 +236,13 @@ def lines(group: type, prefix: str = "") -> Iterator[str]:
     for entry in fields(group):
         if not (isinstance(entry.type, type) and is_dataclass(entry.type)):
             yield line(prefix + entry.name, shown(default_of(entry)), help_of(entry))
+
+
+def search_lines(group: type, prefix: str = "") -> Iterator[str]:
+    """One line for each field that declares where a random search may look for its value."""
+    for entry in fields(group):
+        if found := declared(entry).search:
+            yield line(prefix + entry.name, "", str(found))
 
 
 def line(name: str, default: str, help: str) -> str:

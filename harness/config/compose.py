@@ -16,16 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 import benchmarks
 from benchmarks import SETTINGS, protocols
 from harness.common import plugins
-from harness.common.settings import check, recorded
+from harness.common.files import sha256
+from harness.common.settings import check, declared, entry_files, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
 from harness.config import overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
-from methods.forms import FORMS
-from methods.networks import CLASSIFIERS, COMPRESSORS
-from methods.selection import SELECTIONS
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
 
@@ -259,30 +257,42 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     configs = []
     for name in names:
         settings = _settings_given(command, name)
-        check(find(name).Settings, settings, f"method.{name.replace(':', '.')}.")
+        group = find(name).Settings
+        check(group, settings, f"method.{name.replace(':', '.')}.")
+        settings, own_paths = _files_of_method(name, recorded(group, settings))
         own = {"name": name, "settings": settings}
-        files = _files(name, settings, common)
+        chosen_files = [*entry_files(group, settings), *(f for g in SHARED for f in entry_files(SHARED[g], command[g]))]
+        files = _files(name, common, chosen_files)
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
             log = how["log"] | _of_loggers(how["log"]["to"])
-            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths, "log": log}})
+            how |= {"paths": how["paths"] | paths | own_paths, "log": log}
+            configs.append(common | once | {"execution": how})
     return configs
 
 
-def _files(method: str, own: Mapping[str, Any], common: Mapping[str, Any]) -> list[dict[str, str]]:
+def _files(method: str, common: Mapping[str, Any], chosen: list[Path]) -> list[dict[str, str]]:
     """The user's files that a run is known by, and what these import.
 
-    They are the files of its method, benchmark and protocol, and of the forms, selections and networks that its
-    settings name.
+    They are those of its method, benchmark and protocol, and of `chosen`: what its settings name, such as a network.
     """
     used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
     if common["protocol"] in protocols.PROTOCOLS:
         used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
-    values = [value for group in (own, *(common.get(name, {}) for name in SHARED)) for value in group.values()]
-    for registry in (FORMS, SELECTIONS, CLASSIFIERS, COMPRESSORS):
-        used += [registry.entries[value].file for value in values if isinstance(value, str) and value in registry]
-    return _listed(used)
+    return _listed([*used, *chosen])
+
+
+def _files_of_method(method: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """A method's settings with the sha256 of each file in place of its path, and the paths, by METHOD.SETTING."""
+    settings, paths = dict(settings), {}
+    for entry in fields(find(method).Settings):
+        if declared(entry).kind == "file" and settings.get(entry.name):
+            name, path = f"{method}.{entry.name}", Path(settings[entry.name]).expanduser().resolve()
+            if not path.is_file():
+                raise ValueError(f"{name}: no file '{path}'")
+            settings[entry.name], paths[name] = sha256(path), str(path)
+    return settings, paths
 
 
 def _of_loggers(names: list[str]) -> dict[str, list[dict[str, str]]]:
@@ -320,9 +330,12 @@ def _method_names(given: list[str]) -> list[str]:
         raise ValueError(
             f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(native())}; avalanche:NAME)"
         )
-    names = [name for word in given for name in (native() if word == "all" else [word])]
+    patterns = [word for word in given if set(word) & set("*?")]
+    names = [name for word in given if word not in patterns for name in (native() if word == "all" else [word])]
     for name in names:
         find(name)
+    fitting = [name for pattern in patterns for name in METHODS.match(pattern) if name not in names]
+    names = [*names, *dict.fromkeys(fitting)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"methods names '{twice}' twice")

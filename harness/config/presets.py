@@ -5,6 +5,7 @@ list of blocks of such words; `when: {profile: NAME}` keeps a block for one prof
 results.report). Words of the user win over those of a preset.
 """
 
+import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any
@@ -79,7 +80,8 @@ def _overlaid(
     _check_benchmark(preset, words, kept, mine)
     run = {str(name) for value in overrides.value_of([*kept, *mine.values()], "methods") for name in value}
     if "all" not in run:  # a method's own settings go with the method
-        kept = [a for a in kept if a.head != "method" or a.key.split(".")[1] in run]
+        kept = [a for a in kept
+                if a.head != "method" or any(fnmatch.fnmatch(a.key.split(".")[1], name) for name in run)]  # fmt: skip
     return [*kept, *mine.values()]
 
 

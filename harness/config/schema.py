@@ -79,7 +79,9 @@ class Paths:
 class Command:
     """The settings of the command line that belong to no group of their own."""
 
-    methods: list[str] = settings.setting([], "methods to run, by name; [all]: every one but those of avalanche")
+    methods: list[str] = settings.setting(
+        [], "methods to run, by name or by pattern (cr*); [all]: every one but those of avalanche"
+    )
     label: str | None = settings.setting(None, "label to learn, a column of the clip table; default: the protocol's")
     setting: str = settings.setting(
         "scratch",

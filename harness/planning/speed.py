@@ -57,7 +57,7 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
     seconds["decode"] = clock(lambda: codes.compressor.decode(code))
     codes.begin_classifier()
     of_codes = Batch(batch.target, batch.sample_id, codes=code)
-    seconds["codes"] = clock(lambda: codes.train_classifier(of_codes))
+    seconds["codes"] = clock(lambda: codes.train_classifier(of_codes, n))
     pixels.begin_classifier()
     seconds["pixels"] = clock(lambda: pixels.train_classifier(batch, n))
     seconds["predict codes"] = clock(lambda: codes.predict(clips))

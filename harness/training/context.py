@@ -65,7 +65,7 @@ class Context:
         return self.stream.test_stream if self.config["evaluate"] == "test" else self.stream.valid_stream
 
     def clips(self, experience: Experience) -> ClipSource:
-        augmentation = Augmentation.of(self.benchmark)
+        augmentation = Augmentation.of(self.benchmark, experience.indices)
         return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device, augmentation)
 
     def _check_uses(self) -> None:

@@ -40,7 +40,8 @@ class CodeRows(RowForm):
     """Fixed-size rows of codes, bit-packed at ceil(log2 entries) bits an index."""
 
     def __init__(self, code_shape: tuple[int, ...], bits: int):
-        self.shape, self.bits, self.n = tuple(code_shape), bits, math.prod(code_shape)
+        super().__init__(code_shape)
+        self.bits, self.n = bits, math.prod(code_shape)
         self.row_bytes = math.ceil(self.n * bits / 8)
 
     def to_rows(self, items: Tensor) -> np.ndarray[Any, Any]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from harness.common.settings import choice, integer, loguniform, setting, uniform
 from methods.networks import CLASSIFIERS, COMPRESSORS
+from methods.selection import SELECTIONS
 
 
 def steps_of(settings: "CompressorSettings | ClassifierSettings", n_clips: int, n_merged: int = 1) -> int:
@@ -26,7 +27,7 @@ class CompressorSettings:
     rate: float = setting(
         2e-3, "peak learning rate of AdamW (warm-up, then cosine to a tenth)", search=loguniform(5e-4, 8e-3)
     )
-    network: str = setting("patch", "network of encoder and decoder", choices=COMPRESSORS.names, since="0.1")
+    network: str = setting("patch", "network of encoder and decoder", registry=COMPRESSORS, since="0.1")
     patch: list[int] = setting([4, 4, 4], "frames, rows and columns that one position of the code stands for")
     width: int = setting(48, "channels of the encoder and decoder", above=0)
     n_codebooks: int = setting(1, "product quantizer: codebooks a position; bytes a clip grow with it", above=0)
@@ -59,7 +60,7 @@ class ClassifierSettings:
     rate: float = setting(
         2e-3, "peak learning rate of AdamW (warm-up, then cosine to a tenth)", search=loguniform(5e-4, 8e-3)
     )
-    network: str = setting("small", "network of the classifier", choices=CLASSIFIERS.names, since="0.1")
+    network: str = setting("small", "network of the classifier", registry=CLASSIFIERS, since="0.1")
     width: int = setting(96, "channels of the small classifier", above=0, search=choice(64, 96, 128))
     views: int = setting(
         1, "views of each current clip to train on: itself, which is stored, and others", above=0, since="0.1",
@@ -76,6 +77,9 @@ class ReplaySettings:
         0.5, "share of a compressor batch that is decoded from the buffer", search=uniform(0.3, 0.7)
     )
     iid: bool = setting(False, "draw each batch from the union of current and stored samples instead of by `share`")
+    selection: str = setting(
+        "reservoir", "which of the clips seen stay in the buffer", registry=SELECTIONS, since="0.2"
+    )
 
 
 @dataclass(frozen=True)
