@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from methods.forms.devices import to_device
 from methods.forms.kinds import RowForm
-from methods.shared.devices import to_device
 
 
 class RawRows(RowForm):

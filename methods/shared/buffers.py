@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from methods.contract import Batch, Spec
+from methods.forms.devices import to_device
 from methods.forms.kinds import Form, PayloadForm, RowForm
 from methods.selection import SELECTIONS
-from methods.shared.devices import to_device
 
 LABEL_BYTES = 8  # int32 label and int32 sample id of a stored clip
 LENGTH_BYTES = 4  # int32 length of a stored payload
@@ -62,7 +62,9 @@ class Store:
             target=to_device(torch.from_numpy(self.target[index].astype(np.int64)), self.device),
             sample_id=torch.from_numpy(self.sample_id[index]),
             slots=index,
-            extra={name: to_device(torch.from_numpy(vectors[index]), self.device) for name, vectors in self.extra.items()},
+            extra={
+                name: to_device(torch.from_numpy(vectors[index]), self.device) for name, vectors in self.extra.items()
+            },
             **self.rows.from_rows(self._data[index], self.device),
         )
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from methods.shared.devices import to_device
+from methods.forms.devices import to_device
 from methods.shared.settings import CompressorSettings
 
 
