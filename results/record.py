@@ -99,6 +99,10 @@ class Memory(BaseModel):
     per_experience: list[Moment] = about("Every moment measured, in order.")
     live: Count = about("Bytes of the live model at the maximum.")
     total: Count = about("Bytes carried and live together at the maximum.")
+    reference_live: Count | None = about(
+        "Bytes of the reference network, the classifier of pixels by the shared settings; null: not known.",
+        default=None,
+    )  # fmt: skip
     scratch_peak: Count = about("Most bytes of scratch at any moment measured.")
     clips_stored: Count | None = about("Clips in the buffer at the end; null: no buffer.")
     capacity: Count | None = about("Clips that fit in the budget; null: no fixed number.")
@@ -228,6 +232,13 @@ class Record(BaseModel):
     device: Text = about("Name of the device the run was made on, such as cpu.")
     precision_used: Text = about("Number format of the training steps, such as float32.")
     deterministic: bool = about("Whether an equal run gives bit-equal numbers.")
+    plugin_imports: list[Text] = about(
+        "Only of a method from a plug-in: what its file imports of the packages that read clips.", default_factory=list
+    )  # fmt: skip
+    changed_code: list[Text] = about(
+        "Only where code of the harness itself was changed while the run was under way: full names.",
+        default_factory=list,
+    )  # fmt: skip
     restarts: Count = about("How often the run was continued from a checkpoint.")
     execution: Anything = about("Settings that do not decide the result: launcher, workers, paths.")
 
@@ -248,6 +259,13 @@ class Record(BaseModel):
     def steps_of(self, kind: str) -> int:
         """Steps of all phases of a kind over the whole run."""
         return sum(steps for phase, steps in self.work.steps.items() if self.kind_of(phase) == kind)
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether it carried more than its budget (memory.enforce=false): its row stands apart, like a bound's."""
+        memory = self.memory
+        used = memory.total if memory.count == "total" else memory.carried_max
+        return not self.bound and memory.budget is not None and used > memory.budget
 
     def undeclared_work(self) -> list[str]:
         """What the harness counted and the method did not declare, a text each."""

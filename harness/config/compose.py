@@ -250,7 +250,11 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     common = _what_is_learnt(command, chosen) | shared | {
         "profile": chosen["profile"],
         "evaluate": command["evaluate"],
-        "memory": {"budget": _budget(command, chosen), "count": command["memory"]["count"]},
+        "memory": {
+            "budget": _budget(command, chosen),
+            "count": command["memory"]["count"],
+            **({} if command["memory"]["enforce"] else {"enforce": False}),
+        },
         "precision": command["precision"],
     }  # fmt: skip
     pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])

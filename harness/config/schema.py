@@ -37,6 +37,9 @@ class Memory:
     count: str = settings.setting(
         "carried", "what the budget bounds; total counts the live model too", choices=("carried", "total")
     )
+    enforce: bool = settings.setting(
+        True, "a method over its budget is stopped; false: it runs on, and its row stands apart", since="0.2"
+    )
 
 
 @dataclass

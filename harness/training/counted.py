@@ -6,7 +6,8 @@ number of clips. What passes without gradients is not learnt from and does not c
 """
 
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +17,7 @@ from torch.optim.optimizer import register_optimizer_step_post_hook
 
 from methods.contract import Method, Phase
 
+OUTSIDE = "outside of phases"
 ENDS = 2  # layers watched at each end of a module
 Counts = dict[str, dict[str, int]]
 
@@ -25,7 +27,7 @@ class Counted:
 
     def __init__(self, method: Method):
         self.method = method
-        self.place, self.views = "start", 1
+        self.place, self.n_views = OUTSIDE, {OUTSIDE: 1}
         self.moves: Counts = {}  # phase -> module -> steps
         self.numbers: Counts = {}  # phase -> layer -> numbers that passed since the last evaluation
         self.shown: dict[str, int] = {}  # layer -> numbers that passed in this evaluation
@@ -34,7 +36,8 @@ class Counted:
         self.cells: dict[str, list[int]] = {}
         self.watched: weakref.WeakSet[nn.Module] = weakref.WeakSet()
         self.owners: weakref.WeakKeyDictionary[torch.optim.Optimizer, tuple[str, ...]] = weakref.WeakKeyDictionary()
-        self.enter("start")
+        self.predicting: set[str] = set()  # modules that predict runs
+        self.enter(OUTSIDE)
 
     def phase(self, phase: Phase) -> None:
         """From now on work belongs to a phase."""
@@ -43,7 +46,7 @@ class Counted:
     def enter(self, place: str, views: int = 1) -> None:
         """From now on work belongs to `place`, where batches hold `views` of each clip."""
         self._gather()
-        self.place, self.views = place, views
+        self.place, self.n_views[place] = place, views
         _current.counted, _current.evaluating = weakref.ref(self), place == "evaluate"
         self.watch()
 
@@ -74,23 +77,30 @@ class Counted:
 
     def evaluated(self) -> None:
         """An evaluation of `clips` clips is over: what passed since the one before is told in clips."""
-        self._gather()
-        if not self.clips:
-            return
+        self.enter(OUTSIDE)
+        self.predicting |= {layer.partition(".")[0] for layer in self.shown}
         for place, numbers in self.numbers.items():
             learnt: dict[str, list[Fraction]] = {}
             for layer, n in numbers.items():
                 if self.shown.get(layer):
                     learnt.setdefault(layer.partition(".")[0], []).append(Fraction(n * self.clips, self.shown[layer]))
-            most = max((min(each) for each in learnt.values()), default=Fraction(0))
+            most = max((min(each) for each in learnt.values()), default=Fraction(0)) / self.n_views.get(place, 1)
             self.samples[place] = self.samples.get(place, 0) + round(most)
         self.numbers, self.shown, self.clips = {}, {}, 0
+
+    @contextmanager
+    def ignored(self) -> Iterator[None]:
+        """What happens meanwhile is nobody's work."""
+        self._gather()
+        yield
+        for cell in self.cells.values():
+            cell[0] = 0
 
     def _gather(self) -> None:
         numbers = self.shown if self.place == "evaluate" else self.numbers.setdefault(self.place, {})
         for layer, cell in self.cells.items():
             if cell[0]:
-                numbers[layer] = numbers.get(layer, 0) + cell[0] // self.views
+                numbers[layer] = numbers.get(layer, 0) + cell[0]
                 cell[0] = 0
 
     def fields(self) -> dict[str, dict[str, int]]:
@@ -101,11 +111,12 @@ class Counted:
     def state(self) -> dict[str, Any]:
         self._gather()
         return {"moves": self.moves, "numbers": self.numbers, "shown": self.shown, "clips": self.clips,
-                "samples": self.samples}  # fmt: skip
+                "samples": self.samples, "n_views": self.n_views, "predicting": sorted(self.predicting)}  # fmt: skip
 
     def load(self, state: dict[str, Any]) -> None:
         self.moves, self.numbers, self.shown = state["moves"], state["numbers"], state["shown"]
-        self.clips, self.samples = state["clips"], state["samples"]
+        self.clips, self.samples, self.n_views = state["clips"], state["samples"], state["n_views"]
+        self.predicting = set(state["predicting"])
 
 
 class _Current:

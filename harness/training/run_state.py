@@ -17,6 +17,7 @@ from harness.config.schema import run_id
 from harness.launching.signals import Interrupted, Stop
 from harness.loggers.telling import Loggers
 from harness.storage import checkpoint, record
+from harness.training import own_code
 from harness.training.context import Context
 from harness.training.counted import Counted
 from harness.training.drift import Drift
@@ -48,9 +49,11 @@ class RunState:
         self.evaluation = Evaluation(
             context.stream, context.items(), context.reader, context.device, context.table, seed
         )
-        self.memory = MemoryMeter(self.method)
+        self.experiences = experiences_of(context, self.method.joint)
+        self.memory = MemoryMeter(self.method, config["memory"].get("enforce", True))
         self.counted = Counted(self.method)
-        self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
+        trained = np.concatenate([experience.clips.rows for experience in self.experiences])
+        self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device, trained)
         self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
         self.numbers = Numbers(self.stream.n_experiences)
         self.loggers = Loggers(folder, config)
@@ -59,7 +62,6 @@ class RunState:
         self.unread: list[Taken] = []
         self.saved_at = time.monotonic()
         sources.git_state(), sources.uncommitted()  # as they are now, not at the end
-        self.experiences = experiences_of(context, self.method.joint)
         self.sources = [sources.sources_hash()]
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", self.own_id(), self.sources[0])
         self.resume()
@@ -215,14 +217,19 @@ class RunState:
         memory = self.memory.summary() | {
             "clips_stored": None if buffer is None else len(buffer),
             "capacity": None if self.method.bound else getattr(buffer, "capacity", None),
+            "reference_live": self.context.reference_bytes(),
             "peak_process": record.peak_process_bytes(),
         }
         content = {
-            **self.context.fields(), **self.evaluation.fields(), "memory": memory, 
+            **self.context.fields(), **self.evaluation.fields(), "memory": memory,
             "work": {**journal.work, "counted": self.counted.fields()},
             "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
+        if imports := self.context.imports():
+            content["plugin_imports"] = imports
+        if changed := own_code.changed():
+            content["changed_code"] = changed
         if len(self.sources) > 1:  # checkpoint.resume=force
             content["earlier_sources"] = self.sources[:-1]
         sync_file(self.folder / "predictions.npz")
