@@ -75,7 +75,7 @@ def warnings(runs: Runs) -> list[str]:
         for text in record.undeclared_work():
             what = "Work that the harness counted and the method did not declare"
             found.setdefault(what, {})[f"{name} ({text})"] = None
-        reference = record.memory.reference_live
+        reference = record.reference_live
         if reference and record.memory.live > 2 * reference:
             live, usual = bytes_text(record.memory.live), bytes_text(reference)
             what = f"Live models of more than twice the {usual} of the reference network"

@@ -99,10 +99,6 @@ class Memory(BaseModel):
     per_experience: list[Moment] = about("Every moment measured, in order.")
     live: Count = about("Bytes of the live model at the maximum.")
     total: Count = about("Bytes carried and live together at the maximum.")
-    reference_live: Count | None = about(
-        "Bytes of the reference network, the classifier of pixels by the shared settings; null: not known.",
-        default=None,
-    )  # fmt: skip
     scratch_peak: Count = about("Most bytes of scratch at any moment measured.")
     clips_stored: Count | None = about("Clips in the buffer at the end; null: no buffer.")
     capacity: Count | None = about("Clips that fit in the budget; null: no fixed number.")
@@ -127,7 +123,6 @@ class Work(BaseModel):
         "Phase -> its kind: compressor, refresh, encode, classifier, store, rehearsal. The kind of a phase that is not "
         "named here is its name.", default_factory=dict,
     )  # fmt: skip
-    counted: Counted | None = about("The same as the harness counted it; null: not counted.", default=None)
 
 
 class Drift(BaseModel):
@@ -204,6 +199,11 @@ class Record(BaseModel):
     classes: Sizes = about("Class name -> number of evaluated items.")
     memory: Memory
     work: Work
+    counted: Counted | None = about("Work as the harness counted it; null: not counted.", default=None)
+    reference_live: Count | None = about(
+        "Bytes of the reference network, the classifier of pixels by the shared settings; null: not known.",
+        default=None,
+    )  # fmt: skip
     drift: Drift | None = about("What the drift probe measured; null without stored codes.")
     reported: dict[Name, Series] = about(
         "Numbers that the method reports per experience: name -> a value or null. Shape [T] each.",
@@ -264,24 +264,25 @@ class Record(BaseModel):
     def over_budget(self) -> bool:
         """Whether it carried more than its budget (memory.enforce=false): its row stands apart, like a bound's."""
         memory = self.memory
+        allowed = self.opaque or self.config.get("memory", {}).get("enforce") is False
         used = memory.total if memory.count == "total" else memory.carried_max
-        return not self.bound and memory.budget is not None and used > memory.budget
+        return allowed and not self.bound and memory.budget is not None and used > memory.budget
 
     def undeclared_work(self) -> list[str]:
         """What the harness counted and the method did not declare, a text each."""
-        if self.work.counted is None:
+        if self.counted is None:
             return []
         found = []
         for what, counted, declared in (
-            ("optimizer steps", self.work.counted.steps, self.work.steps),
-            ("clips", self.work.counted.samples, self.work.samples),
+            ("optimizer steps", self.counted.steps, self.work.steps),
+            ("clips", self.counted.samples, self.work.samples),
         ):
             found += [
                 f"{n:,} {what} in phase {phase}, {declared.get(phase, 0):,} declared"
                 for phase, n in counted.items() if n > declared.get(phase, 0) * 1.001
             ]  # fmt: skip
         hidden = [f"{n:,} optimizer steps in phase {phase} of kind {self.kind_of(phase)}"
-                  for phase, n in self.work.counted.steps.items()
+                  for phase, n in self.counted.steps.items()
                   if phase in self.work.steps and self.kind_of(phase) in NOT_TRAINING]  # fmt: skip
         return found + hidden
 

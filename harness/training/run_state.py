@@ -217,12 +217,11 @@ class RunState:
         memory = self.memory.summary() | {
             "clips_stored": None if buffer is None else len(buffer),
             "capacity": None if self.method.bound else getattr(buffer, "capacity", None),
-            "reference_live": self.context.reference_bytes(),
             "peak_process": record.peak_process_bytes(),
         }
         content = {
             **self.context.fields(), **self.evaluation.fields(), "memory": memory,
-            "work": {**journal.work, "counted": self.counted.fields()},
+            "work": journal.work, "counted": self.counted.fields(), "reference_live": self.context.reference_bytes(),
             "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
             **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
