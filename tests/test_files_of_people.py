@@ -18,6 +18,8 @@ from benchmarks.frames.decode import BadVideo, decode, extent, frame_times
 from benchmarks.frames.find import VideoFile, find_videos
 from benchmarks.frames.picture import displayed
 from benchmarks.frames.shards import Clip, Packed, _within
+from harness.config import overrides
+from harness.config.compose import request
 from tests import videos
 from tests.videos import RATE, Made, number_of
 
@@ -312,3 +314,20 @@ def test_reported_class_folders_are_seven(read, tmp_path):
     given = {"videos": str(REPORTS / "class_folders"), "valid": 0}
     found = benchmarks.describe("video_csv", given, tmp_path)
     assert set(found.table.frame["label"]) == {"bow", "clap", "jump", "run", "sit", "turn", "wave"}
+
+
+# ---- words of the command line
+
+
+@pytest.mark.parametrize("word", ["20241105_1530", "1e5", "12.50", "true", "007"])
+def test_a_word_that_looks_like_a_value_stays_a_word_where_a_text_is_expected(word, tmp_path):
+    asked = request(["preset=smoke", "methods=[naive]", f"out={word}", f"paths.cache={tmp_path}/{word}"])
+    assert Path(asked.execution["out"]).name == Path(asked.execution["paths"]["cache"]).name == word
+    labels = overrides.as_words(overrides.parse([f"label={word},b"]), {"label"})
+    assert [str(value) for value in overrides.value_of(labels, "label")] == [word, "b"]
+
+
+def test_seeds_beyond_what_numpy_takes_are_refused_before_anything_runs():
+    with pytest.raises(ValueError, match=r"seeds=\[4294967296\]: give numbers up to 4294967295"):
+        request(["preset=smoke", "methods=[naive]", "seeds=[4294967296]"])
+    request(["preset=smoke", "methods=[naive]", "seeds=[4294967295]"])
