@@ -20,7 +20,7 @@ from harness.common.files import sha256
 from harness.common.settings import check, declared, entry_files, recorded, text_settings
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
-from harness.config import overrides, presets
+from harness.config import hints, overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
@@ -188,7 +188,7 @@ def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
         chosen = dict(config.hydra.runtime.choices)
         values = OmegaConf.to_container(_without_hydra(config), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise overrides.explain(error, _known_settings(), words) from error
+        raise hints.explain(error, _known_settings(), words) from error
     return values, chosen
 
 
