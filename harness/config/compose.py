@@ -17,7 +17,7 @@ import benchmarks
 from benchmarks import SETTINGS, protocols
 from harness.common import plugins
 from harness.common.files import sha256
-from harness.common.settings import check, declared, entry_files, recorded
+from harness.common.settings import check, declared, entry_files, recorded, text_settings
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
 from harness.config import hints, overrides, presets
@@ -51,7 +51,8 @@ def request(words: list[str]) -> Request:
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
     loaded = plugins.load([str(path) for path in given[0]]) if given and given[0] else []
-    preset, arguments = _preset([_long_form(argument) for argument in arguments])
+    arguments = overrides.as_words([_long_form(argument) for argument in arguments], _texts())
+    preset, arguments = _preset(arguments)
     blocks = presets.arguments(preset, arguments, METHODS) if preset else [arguments]
     _store_schema()
     runs: dict[str, dict[str, Any]] = {}
@@ -84,8 +85,16 @@ def _long_form(argument: overrides.Argument) -> overrides.Argument:
     """`cram.x` is short for `method.cram.x`."""
     taken = {entry.name for entry in fields(Command)} | set(SHARED) | set(GROUPS)
     if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
-        return overrides.Argument(f"method.{argument.key}", argument.values)
+        return replace(argument, key=f"method.{argument.key}")
     return argument
+
+
+def _texts() -> set[str]:
+    """The settings whose values are texts: names, folders, files."""
+    groups = {"": Command, **{f"{name}.": group for name, group in SHARED.items()}}
+    groups |= {f"method.{name.replace(':', '.')}.": find(name).Settings for name in METHODS}
+    groups |= {f"{prefix}.": group for name, group in SETTINGS.items() for prefix in (name, "benchmark")}
+    return {"protocol", *(key for prefix, group in groups.items() for key in text_settings(group, prefix))}
 
 
 def _methods_set(words: list[str]) -> set[str]:
