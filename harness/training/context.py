@@ -61,11 +61,17 @@ class Context:
         settings = self.cls.Settings(**self.config["method"]["settings"])
         return self.cls(self.spec, settings, generator)
 
-    def reference_bytes(self) -> int:
-        """Bytes of the network that a pixel method trains with these settings; nothing is drawn for it."""
+    def reference_bytes(self) -> int | None:
+        """Bytes of the network that a pixel method trains with these settings; None where there can be no such network.
+
+        Nothing is drawn for it.
+        """
         spec = self.spec
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            network = pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, spec.n_classes)
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                network = pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, spec.n_classes)
+        except Exception:  # of a network that clips of this size do not fit, for a method that does not need it
+            return None
         return sum(tensor.nbytes for tensor in network.state_dict().values())
 
     def imports(self) -> list[str]:
