@@ -351,9 +351,7 @@ class ChangesTheHarness(Linear):
     """replaces the check of the budget"""
 
     def __init__(self, spec, settings, generator):
-        from harness.training.memory import MemoryMeter
-
-        MemoryMeter._check = lambda *_: None
+        sys.modules["harness.training.memory"].MemoryMeter._check = lambda *_: None
         super().__init__(spec, settings, generator)
 
 

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from harness.common import plugins
+from harness.common.files import write_json
 from harness.testing.methods import MethodCheck
 from harness.training.execute import run
 from methods import METHODS
@@ -52,7 +53,7 @@ NAMED = {
     "more_clips": "Work that the harness counted and the method did not declare: more_clips (256 clips in phase "
     "classifier, 64 declared).",
     "large_from_the_start": "Live models of more than twice the 690 kB of the reference network: large_from_the_start "
-    "(2.47 MB).",
+    "(2.49 MB).",
     "changes_the_harness": "The harness itself was changed while it ran: changes_the_harness "
     "(harness.training.memory.MemoryMeter._check).",
 }
@@ -104,23 +105,24 @@ def test_a_new_process_knows_nothing_that_is_hidden(cheats, name, tmp_path):
         check.strict()
 
 
+def warned(config: dict, folder: Path) -> list[str]:
+    """What the caption of a table warns of after a run."""
+    record = run(config, tiny.new_folder())
+    (folder / record["run_id"]).mkdir()
+    write_json(folder / record["run_id"] / "record.json", record)
+    return warnings(read([str(folder)]))
+
+
 @pytest.mark.parametrize("name", NAMED)
 def test_a_table_names_what_is_not_refused(cheats, restored, name, tmp_path):
-    config = tiny.config(name, cheats)
-    folder = tmp_path / "run"
-    folder.mkdir()
-    run(config, folder)
-    assert warnings(read([str(tmp_path)])) == [NAMED[name]]
+    assert warned(tiny.config(name, cheats), tmp_path) == [NAMED[name]]
 
 
 def test_a_plugin_that_imports_what_reads_clips_is_named(tmp_path):
     file = tmp_path / "peeks.py"
     file.write_text("import benchmarks\nfrom methods.contract import register\nfrom methods.naive import Naive\n"
                     "register('peeks')(type('Peeks', (Naive,), {}))\n")  # fmt: skip
-    folder = tmp_path / "runs" / "run"
-    folder.mkdir(parents=True)
-    run(tiny.config("peeks", f"plugins=[{file}]"), folder)
-    (said,) = warnings(read([str(tmp_path / "runs")]))
+    (said,) = warned(tiny.config("peeks", f"plugins=[{file}]"), tmp_path)
     assert said == "Plug-in files import what can reach clips of other experiences: peeks (benchmarks)."
 
 

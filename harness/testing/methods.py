@@ -229,6 +229,7 @@ class Touched:
             for part in module.modules()
         ]
         logits = _predicts_alike(run)
+        self.names |= {name for moves in run.counted.moves.values() for name in moves}
         for hook in hooks:
             hook.remove()
         self.ages = {name: self.ages.get(name, 0) + 1 for name in live}
