@@ -14,6 +14,7 @@ from harness.config.schema import GROUPS, Command
 from harness.run import COMPOSING, make_videos
 from harness.training.batches import ClipSource
 from harness.training.context import Context
+from results.plots import shown
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -56,7 +57,7 @@ class Clips:
             for axis, frame in zip(line, frames, strict=True):
                 axis.imshow(clips[row, frame])
                 axis.set_axis_off()
-        return figure
+        return shown(figure)
 
     def __repr__(self) -> str:
         return f"{len(self):,} clips of {len(set(self.class_names))} classes"

@@ -80,7 +80,7 @@ class Loaded(Runs):
         (drawn,) = plots.draw(runs, pooled, [name])
         if drawn.figure is None:
             raise ValueError(f"{name} cannot be drawn: {drawn.reason}")
-        return drawn.figure
+        return plots.shown(drawn.figure)
 
 
 def load(outs: Sequence[Path | str] | Path | str = "runs", run_ids: Sequence[str] | None = None) -> Loaded:
