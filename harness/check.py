@@ -13,13 +13,17 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from harness import check_packages
+
+if TYPE_CHECKING:
+    from harness.config.run_config import RunConfig
 
 HELP = """usage: python -m harness.check [plugins=[my_method.py]] method=NAME[,NAME...] [NAME.setting=value ...]
 
@@ -50,8 +54,8 @@ def main(words: list[str]) -> int:
         others = [word for word in words if not word.startswith("method=")]
         runs = request([f"methods=[{','.join(named)}]", *TINY, *others]).runs
         for config in runs.values():
-            if find(config["method"]["name"]).opaque:
-                raise ValueError(f"method {config['method']['name']} has a loop of its own: the contract is not for it")
+            if find(config.method.name).opaque:
+                raise ValueError(f"method {config.method.name} has a loop of its own: the contract is not for it")
     except ValueError as error:
         print(f"harness.check: {error}", file=sys.stderr)
         return 2
@@ -61,9 +65,9 @@ def main(words: list[str]) -> int:
     return 1 if failed else 0
 
 
-def check(config: dict[str, Any]) -> bool:
+def check(config: "RunConfig") -> bool:
     """All checks of one method; prints a line each. True where all pass."""
-    name, passed = config["method"]["name"], True
+    name, passed = config.method.name, True
     print(f"{name}:")
     with tempfile.TemporaryDirectory(prefix="check-") as scratch:
         reference: dict[str, Any] = {}
@@ -83,7 +87,7 @@ def check(config: dict[str, Any]) -> bool:
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(last.filename).name}, line {last.lineno}; debug=true shows the whole trace"
                 print(f"  FAILED  {what}: {type(error).__name__}: {error} ({where})")
-                if config["execution"]["debug"]:
+                if config.execution.debug:
                     raise
                 if not reference:
                     break
@@ -100,10 +104,10 @@ def _folder(scratch: Path, name: str) -> Path:
     return folder
 
 
-def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+def _contract(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:
     from harness.training.loop import Run
 
-    torch.set_num_threads(config["execution"]["threads"])
+    torch.set_num_threads(config.execution.threads)
     with torch.random.fork_rng():
         run = Run(config, _folder(scratch, "reference"), lambda position: touched.step(position))
         method, touched = run.method, Touched(run.method)
@@ -184,14 +188,14 @@ def _digest(state: Any) -> Any:
     return copy.copy(state)
 
 
-def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+def _strict(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:
     from harness.training.execute import run
 
-    strict = {**config, "execution": {**config["execution"], "strict_state": True}}
+    strict = replace(config, execution=replace(config.execution, strict_state=True))
     _same(run(strict, _folder(scratch, "strict")), reference)
 
 
-def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+def _killed(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:
     """SIGKILL a run in its second experience, then continue it."""
     from harness.config.schema import PRELOAD
     from harness.training.execute import run
@@ -207,19 +211,19 @@ def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
     _same(run(config, folder), reference)
 
 
-def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
+def _try_pretrained(config: "RunConfig", scratch: Path) -> None:
     """Not every method can start from a pre-training part: one that cannot is told, and passes."""
     from harness.training.execute import run
 
     try:
-        run({**config, "setting": "pretrained"}, _folder(scratch, "pretrained"))
+        run(replace(config, setting="pretrained"), _folder(scratch, "pretrained"))
     except Exception as error:
         print(f"  scratch only: setting=pretrained fails: {type(error).__name__}: {error}")
     else:
         print("  ok      setting=pretrained")
 
 
-def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
+def _stop_after_first_boundary(config: "RunConfig", folder: Path) -> None:
     from harness.training.execute import run
 
     def kill(position: dict[str, Any]) -> None:

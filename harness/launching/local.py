@@ -15,6 +15,7 @@ from typing import Any, cast
 
 from harness.common.folders import RunFolder, Status
 from harness.common.processes import ForkServer
+from harness.config.run_config import Execution
 from harness.config.schema import PRELOAD
 from harness.launching.execution import execute, note, read_config
 from harness.launching.launcher import Launcher
@@ -28,11 +29,11 @@ GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
 class Local(Launcher):
     """One process per run, `workers` at a time."""
 
-    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
-        set_threads(how["threads"])
+    def start(self, folders: list[Path], how: Execution) -> list[str]:
+        set_threads(how.threads)
         context = ForkServer()
         context.set_forkserver_preload(PRELOAD)
-        carry_out(folders, context, how["workers"], GRACE_SECONDS)
+        carry_out(folders, context, how.workers, GRACE_SECONDS)
         return []
 
 
@@ -50,7 +51,7 @@ def carry_out_in_job(folders: list[Path]) -> None:
 def threads_of(folder: Path) -> int:
     """The number of torch threads of a run. It is 1 if the config cannot be read; the run itself then reports that."""
     try:
-        return int(read_config(folder)["execution"].get("threads", 1))
+        return read_config(folder).execution.threads
     except ValueError:
         return 1
 
