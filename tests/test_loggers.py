@@ -163,7 +163,7 @@ def test_files_of_method_and_logger_are_both_loaded_where_the_run_is_carried_out
                     "@register('mine')\nclass Mine(Naive):\n    'is mine'\n")  # fmt: skip
     both = f"plugins=[{mine},{own.partition('[')[2]}"
     (config,) = request([*SHORT, "methods=[mine]", both, "log.to=[lines]"]).runs.values()
-    assert [Path(each["path"]).name for each in config["plugins"]] == ["mine.py"]
+    assert [Path(each["path"]).name for each in config.plugins] == ["mine.py"]
     assert [Path(each["path"]).name for each in plugins.of_run(config)] == ["mine.py", "lines.py"]
     plugins.load([])
     assert "lines" not in LOGGERS

@@ -2,13 +2,12 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -21,7 +20,7 @@ from harness.common.machine import cores
 from harness.common.settings import check, declared, entry_files, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
-from harness.config import hints, overrides, presets
+from harness.config import hints, overrides, presets, store
 from harness.config.run_config import EXECUTION, BenchmarkChoice, Budget, Execution, MethodChoice, RunConfig, RunLog
 from harness.config.schema import CONF, GROUPS, Checkpoint, Command, Lock, seed_pairs
 from harness.loggers import LOGGERS
@@ -54,9 +53,10 @@ def request(words: list[str]) -> Request:
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
     loaded = plugins.load([str(path) for path in given[0]]) if given and given[0] else []
-    preset, arguments = _preset([_long_form(argument) for argument in arguments])
+    arguments = overrides.as_words([_long_form(argument) for argument in arguments], store.texts())
+    preset, arguments = _preset(arguments)
     blocks = presets.arguments(preset, arguments, METHODS) if preset else [arguments]
-    _store_schema()
+    store.store_schema()
     runs: dict[str, RunConfig] = {}
     aliases: dict[str, str] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
@@ -88,7 +88,7 @@ def _long_form(argument: overrides.Argument) -> overrides.Argument:
     """`cram.x` is short for `method.cram.x`."""
     taken = {entry.name for entry in fields(Command)} | set(SHARED) | set(GROUPS)
     if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
-        return overrides.Argument(f"method.{argument.key}", argument.values)
+        return replace(argument, key=f"method.{argument.key}")
     return argument
 
 
@@ -96,83 +96,6 @@ def _methods_set(words: list[str]) -> set[str]:
     """Names of the methods that settings of their own are given for; avalanche:EWC is set as avalanche.EWC."""
     keys = [word.partition("=")[0].split(".")[1:] for word in words if word.startswith("method.")]
     return {":".join(key[:-1]) for key in keys if len(key) > 1}
-
-
-def _own_settings() -> type:
-    """A dataclass of the settings of all methods by name, those of a family (avalanche:...) under its name."""
-    families: dict[str, list[Any]] = {}
-    plain: list[Any] = []
-    for name in METHODS:
-        cls = find(name)
-        family, colon, member = name.partition(":")
-        of_one = (member or name, cls.Settings, field(default_factory=cls.Settings))
-        (families.setdefault(family, []) if colon else plain).append(of_one)
-    for family, members in families.items():
-        node = make_dataclass(family.title(), members)
-        plain.append((family, node, field(default_factory=node)))
-    return make_dataclass("Method", plain)
-
-
-def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
-    settings: dict[str, Any] = command["method"]
-    for part in name.split(":"):
-        settings = settings[part]
-    return settings
-
-
-def _store_schema() -> None:
-    """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
-    store = ConfigStore.instance()
-    parts = {**SHARED, "method": _own_settings()}
-    root = make_dataclass(
-        "Settings",
-        [(name, part, field(default_factory=part)) for name, part in parts.items()]
-        + [("benchmark", Any, field(default_factory=dict))],
-        bases=(Command,),
-    )
-    store.store("schema", node=_writable(OmegaConf.structured(root)))
-    for name, settings in SETTINGS.items():
-        store.store(group="benchmark", name=name, node=_writable(OmegaConf.structured(settings)))
-    for _, protocol in protocols.PROTOCOLS.items():
-        node = {
-            "label": protocol.label,
-            "benchmark": {"tasks": protocol.tasks, **protocol.options},
-        }
-        store.store(group="protocol", name=_file_name(str(protocol)), node=node, package="_global_")
-    store.store(group="protocol", name="none", node={}, package="_global_")
-
-
-def _writable(config: Any) -> Any:
-    """Frozen dataclasses come as read-only configs, which no setting could be laid over."""
-    OmegaConf.set_readonly(config, None)
-    for key in config if OmegaConf.is_dict(config) else ():
-        child = config._get_node(key)
-        if OmegaConf.is_config(child) and not child._is_none():
-            _writable(child)
-    return config
-
-
-def _file_name(protocol: str) -> str:
-    return protocol.replace("/", "-")
-
-
-def _known_settings() -> list[str]:
-    default: Any = OmegaConf.to_container(compose("config"))
-    known = [
-        *GROUPS,
-        *METHODS,
-        *(key for key in _flat(default) if key.count(".") != 1 or not key.startswith("method.")),
-    ]
-    known += [f"benchmark.{entry.name}" for settings in SETTINGS.values() for entry in fields(settings)]
-    return known + [key.removeprefix("method.") for key in known if key.startswith("method.")]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in values.items():
-        nested = isinstance(value, dict) and value
-        keys += _flat(value, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
-    return keys
 
 
 def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
@@ -183,7 +106,7 @@ def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
         chosen = dict(config.hydra.runtime.choices)
         values: Any = OmegaConf.to_container(_without_hydra(config), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise hints.explain(error, _known_settings(), words) from error
+        raise hints.explain(error, store.known_settings(), words) from error
     return values, chosen
 
 
@@ -203,7 +126,7 @@ def _with_protocol(words: list[str]) -> list[str]:
     rule = protocols.find(protocol)
     if benchmark not in (None, rule.benchmark):
         raise ValueError(f"protocol={protocol} is a rule for benchmark={rule.benchmark}, not for benchmark={benchmark}")
-    words = [*rest, f"protocol={_file_name(str(rule))}"]
+    words = [*rest, f"protocol={store.file_name(str(rule))}"]
     return words if benchmark else [*words, f"benchmark={rule.benchmark}"]
 
 
@@ -256,7 +179,7 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     how, configs = _execution(command), []
     for name in names:
         settings = find(name).Settings
-        asked = _settings_given(command, name)
+        asked = store.settings_given(command, name)
         check(settings, asked, f"method.{name.replace(':', '.')}.")
         own, own_paths = _files_of_method(name, recorded(settings, asked))
         files = _files(name, benchmark.name, protocol, [*entry_files(settings, own), *networks])
@@ -363,7 +286,9 @@ def _method_names(given: list[str]) -> list[str]:
 
 def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
     budget = command["memory"]["budget"]
-    rule = next((rule for _, rule in protocols.PROTOCOLS.items() if _file_name(str(rule)) == chosen["protocol"]), None)
+    rule = next(
+        (rule for _, rule in protocols.PROTOCOLS.items() if store.file_name(str(rule)) == chosen["protocol"]), None
+    )
     times = re.fullmatch(r"(\d+(?:\.\d*)?)x", str(budget))
     if budget != "protocol" and not times:
         return parse_bytes(budget)

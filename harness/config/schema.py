@@ -220,6 +220,9 @@ def all_settings() -> dict[str, type]:
 LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes", "log.to")
 
 
+MOST_SEED = 2**32 - 1
+
+
 def seed_pairs(replicates: Any, seeds: list[int] | None, order_seeds: list[int] | None) -> list[tuple[int, int]]:
     """The (seed, order_seed) of each run: replicates set both to r, seeds and order_seeds are crossed."""
     if replicates is not None and (seeds is not None or order_seeds is not None):
@@ -241,6 +244,8 @@ def _seeds(name: str, numbers: Any) -> list[int]:
     numbers = [0] if numbers is None else numbers
     if not isinstance(numbers, list) or any(not isinstance(n, int) or isinstance(n, bool) or n < 0 for n in numbers):
         raise ValueError(f"{name}={numbers}: give whole numbers from 0 on, e.g. {name}=[0,1,2]")
+    if any(n > MOST_SEED for n in numbers):
+        raise ValueError(f"{name}={numbers}: give numbers up to {MOST_SEED}, the largest seed that NumPy takes")
     if not numbers:
         raise ValueError(f"{name}=[] is empty; give at least one number, e.g. {name}=[0]")
     if len(set(numbers)) < len(numbers):

@@ -1,5 +1,6 @@
 """What a run is made of and keeps: its method, meters and position; saving, resuming, and the record at the end."""
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from harness.training.filmstrip import Filmstrip
 from harness.training.journal import Journal, Progress, silent
 from harness.training.memory import MemoryMeter, stored_ids
 from harness.training.numbers import Numbers, checked
+from harness.training.readings import Taken, on_host
 from methods.contract import Phase
 
 
@@ -50,6 +52,7 @@ class RunState:
         self.loggers = Loggers(folder, config.plain())
         self.journal = Journal(folder, self.execution.log.every, progress, self.loggers.line)
         self.position = {"experience": 0, "phase": 0, "step": 0}
+        self.unread: list[Taken] = []
         self.saved_at = time.monotonic()
         sources.git_state(), sources.uncommitted()  # as they are now, not at the end
         self.experiences = experiences_of(context, self.method.joint)
@@ -84,13 +87,25 @@ class RunState:
         if not experience.is_pretraining:
             self.measure_drift(experience, "after")
 
-    def log_of(self, phase: Phase, log: dict[str, float] | None, experience: CurrentExperience) -> dict[str, float]:
-        """What a step returned, as plain numbers; also kept for the means of the record."""
-        if not log:
-            return {}
-        numbers = checked(log, f"method {self.method.name}: what a step of phase {phase.name} logs")
-        self.numbers.log(experience.current_experience, numbers)
-        return numbers
+    def step_taken(self, taken: Taken) -> None:
+        """Note a step. What it returned is read now, or every `log.every` steps and at the phase's end on a GPU."""
+        self.unread.append(taken)
+        if not taken.on_gpu or len(self.unread) >= self.journal.every or taken.step + 1 == taken.steps:
+            self.read_steps()
+
+    def read_steps(self) -> None:
+        """Count and write down the steps not yet read. FloatingPointError for a loss that is not finite."""
+        unread, self.unread = self.unread, []
+        for taken, log in zip(unread, on_host(unread), strict=True):
+            experience, phase = taken.experience, taken.phase
+            with self.located(experience, phase, taken.step):
+                numbers = checked(log, f"method {self.method.name}: what a step of phase {phase.name} logs")
+                self.numbers.log(experience.current_experience, numbers)
+                loss = numbers.get("loss")
+                if loss is not None and not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss is {loss}")
+            place = self.place(experience, phase.name, taken.step + 1, taken.steps, loss)
+            self.journal.step(place, taken.n_batch, numbers)
 
     def place(
         self, experience: CurrentExperience, phase: str, step: int, steps: int, loss: float | None
@@ -147,6 +162,7 @@ class RunState:
 
     def save(self) -> None:
         """Save everything a new process needs to go on from here, between two steps."""
+        self.read_steps()
         state = self.method.state()
         content = {
             "position": self.position,

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from methods.contract import Batch, Experience, Method, Phase, Source, Spec, evaluating
+from methods.contract import Batch, Experience, Log, Method, Phase, Source, Spec, evaluating
 from methods.networks.head import Headed
 from methods.shared.buffers import Buffer, PayloadBuffer
 from methods.shared.classifier import classification_loss
@@ -48,7 +48,7 @@ class ReplayMethod(Method):
         """Start the optimizer of the classifier."""
         self.begin_optimizer(["classifier"], self.spec.classifier.rate)
 
-    def train_classifier(self, batch: Batch, n_current: int) -> dict[str, float]:
+    def train_classifier(self, batch: Batch, n_current: int) -> Log:
         """One step on a batch filled up from the buffer; `n_current`: clips of the experience."""
         batch, n_old = replayed_part(batch, self.spec.classifier.batch, self.spec.replay, self.buffer, n_current)
         loss, log = classification_loss(self.classifier(self.inputs(batch)), batch.target)
