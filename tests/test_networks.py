@@ -85,7 +85,7 @@ def test_methods_run_with_the_networks_of_the_profile(tmp_path):
         sizes = [len(own.stream.pretraining.indices), *(len(e.indices) for e in own.stream.train_stream)]
         assert record["work"]["steps"][phase] == sum(-(-n // getattr(own.config, phase).batch) for n in sizes)
     strict = tiny.config("cram", *words)
-    tiny.same(run({**strict, "execution": {**strict["execution"], "strict_state": True}}, tmp_path), record)
+    tiny.same(run(replace(strict, execution=replace(strict.execution, strict_state=True)), tmp_path), record)
 
 
 def test_pixels_are_classified_by_s3d():
