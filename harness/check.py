@@ -4,7 +4,6 @@ Runs it on a tiny stream of three experiences: the table of phases, predictions,
 processes, a kill and a continuation, a pre-training part, the byte budget. Says what is wrong; exit code 1 then.
 """
 
-import copy
 import multiprocessing
 import os
 import signal
@@ -112,9 +111,9 @@ def _contract(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> 
         run = Run(config, _folder(scratch, "reference"), lambda position: touched.step(position))
         method, touched = run.method, Touched(run.method)
         first = run.experiences[0]
-        before = _digest(method.state())
+        before = run.memory.digests(method, method.state())
         names = [[phase.name for phase in method.phases(first)] for _ in range(2)]
-        if names[0] != names[1] or _digest(method.state()) != before:
+        if names[0] != names[1] or run.memory.digests(method, method.state()) != before:
             raise ValueError("phases(experience) is not pure: calling it changed its answer or the method's state")
         if not names[0]:
             raise ValueError("phases(experience) gave no phase for the first experience")
@@ -154,7 +153,7 @@ class Touched:
             for name, module in live.items()
             for part in module.modules()
         ]
-        _predicts_without_learning(run)
+        _predicts_alike(run)
         for hook in hooks:
             hook.remove()
         self.ages = {name: self.ages.get(name, 0) + 1 for name in live}
@@ -167,25 +166,37 @@ class Touched:
             )
 
 
-def _predicts_without_learning(run: Any) -> None:
-    clips = run.context.clips(run.context.items()[0]).take(np.arange(4)).clips
-    before, drawn = _digest(run.method.state()), run.method.generator.get_state()
-    logits = run.method.predict(clips)
-    run.method.generator.set_state(drawn)
-    run.evaluation.check(run.method, logits, len(clips))
-    if _digest(run.method.state()) != before:
+PROBE = 24  # clips that are predicted in several batches and orders
+CLOSE = 1e-3  # of the range of the logits: what another batch may change by rounding
+SHARE = 0.1  # of the items may change by more: a code that lies between two entries of the codebook
+
+
+def _predicts_alike(run: Any) -> None:
+    """ValueError where the prediction of a clip depends on the clips beside it, or on those before it."""
+    method, evaluation = run.method, run.evaluation
+    before = run.memory.digests(method, method.state())
+    places = evaluation.order(max(run.position["experience"] - 1, 0))[:PROBE]
+    clips = evaluation.clips(places)
+    together = method.predict(clips).detach().float().cpu()
+    evaluation.check(method, together, len(clips))
+    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(len(clips)))
+    ways = {
+        "singly": torch.arange(len(clips)).split(1),
+        "in the opposite order, five at a time": torch.arange(len(clips)).flip(0).split(5),
+        "in another order": shuffled.split(len(clips)),
+    }
+    for how, parts in ways.items():
+        other = torch.zeros_like(together)
+        for part in parts:
+            other[part] = method.predict(clips[part]).detach().float().cpu()
+        far = (other - together).abs().amax(1) > CLOSE * (together.max() - together.min()).clamp_min(1e-6)
+        if far.float().mean() > SHARE:
+            raise ValueError(
+                f"predict(clips) gives other logits for {int(far.sum())} of {len(clips)} clips when they come {how}: "
+                "what it says of a clip may not depend on the clips beside it or before it"
+            )
+    if run.memory.digests(method, method.state()) != before:
         raise ValueError("predict(clips) changes the method's state")
-
-
-def _digest(state: Any) -> Any:
-    """A copy of a state that can be compared: tensors as bytes."""
-    if isinstance(state, torch.Tensor):
-        return (str(state.dtype), tuple(state.shape), state.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    if isinstance(state, dict):
-        return {key: _digest(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [_digest(value) for value in state]
-    return copy.copy(state)
 
 
 def _strict(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:

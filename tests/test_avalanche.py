@@ -74,7 +74,7 @@ def test_a_stream_can_be_given_a_transform():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_record_says_what_avalanche_evaluates(strategy):
-    walk = opaque(strategy, "classifier.steps=12")
+    walk = opaque(strategy, "classifier.steps=12", "memory.enforce=false")
     benchmark = to_avalanche(walk.stream, walk.context.reader)
     for after in range(walk.stream.n_experiences):
         walk.next_experience()
@@ -89,7 +89,7 @@ def test_the_record_says_what_avalanche_evaluates(strategy):
 def test_half_precision_learns_as_well():
     learnt = {}
     for precision in ("float32", "bfloat16"):
-        walk = opaque("EWC", "classifier.steps=30", f"precision={precision}")
+        walk = opaque("EWC", "memory.enforce=false", "classifier.steps=30", f"precision={precision}")
         walk.next_experience()
         learnt[precision] = walk.evaluation.fields()["accuracy"][0][0]
     assert learnt["float32"] > 0.4  # chance is a twelfth
@@ -107,7 +107,12 @@ def test_the_budget_sizes_the_buffer_and_all_that_is_carried_is_counted():
     assert memory["budget"] // clip == 16
     assert memory["carried"]["buffer"] == 16 * clip
     assert memory["clips_stored"] == memory["capacity"] == 16
-    penalty = tiny.done("avalanche:EWC")[0]["memory"]
+    with pytest.raises(ValueError, match=r"avalanche:EWC is over its budget: .* holders: EWCPlugin"):
+        tiny.done("avalanche:EWC")
+    record = tiny.done("avalanche:EWC", "memory.enforce=false")[0]
+    penalty = record["memory"]
+    # Its importances are gradients too: every clip once more, and the harness has counted them.
+    assert record["counted"]["samples"]["classifier"] == record["work"]["samples"]["classifier"] + 2 * 50
     assert penalty["clips_stored"] is penalty["capacity"] is None
     assert penalty["carried"] == {"EWCPlugin": 2 * 2 * penalty["live"]}  # weights and importances of two experiences
 
@@ -139,7 +144,7 @@ def test_a_run_that_was_cut_off_starts_again_and_strict_state_does_not_apply():
 
 
 def test_settings_of_one_strategy_reach_it():
-    walk = opaque("EWC", "avalanche.EWC.ewc_lambda=7", "avalanche.EWC.mode=online")
+    walk = opaque("EWC", "memory.enforce=false", "avalanche.EWC.ewc_lambda=7", "avalanche.EWC.mode=online")
     assert walk.config.method.settings["ewc_lambda"] == 7
     walk.next_experience()
     plugin = next(p for p in walk.method.strategy.plugins if type(p).__name__ == "EWCPlugin")

@@ -77,6 +77,17 @@ def _is_text(node: object) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
 
 
+def imports_of(file: Path, packages: tuple[str, ...]) -> list[str]:
+    """Which modules of some packages a Python file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return sorted(name for name in found if any(name == p or name.startswith(f"{p}.") for p in packages))
+
+
 @cache
 def git_state() -> dict[str, Any]:
     """Commit of the sources and whether they differ from it; nulls outside a git checkout and snapshots of one."""

@@ -16,7 +16,7 @@ import benchmarks
 from benchmarks import SETTINGS, protocols
 from harness.common import plugins
 from harness.common.files import sha256
-from harness.common.machine import cores
+from harness.common.machine import cores, slots
 from harness.common.settings import check, declared, entry_files, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
@@ -172,7 +172,8 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     for name in methods_set - set(names):
         given = f"method.{name.replace(':', '.')}.*"
         raise ValueError(f"{given} is set, but '{name}' is not among methods=[{','.join(names)}]")
-    budget = Budget(_budget(command, chosen), command["memory"]["count"])
+    memory = command["memory"]
+    budget = Budget(_budget(command, chosen), memory["count"], memory["enforce"])
     benchmark, label, protocol = _what_is_learnt(command, chosen)
     pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])
     networks = [file for group, settings in SHARED.items() for file in entry_files(settings, command[group])]
@@ -214,10 +215,14 @@ def _execution(command: dict[str, Any]) -> Execution:
         "log": RunLog(**log, plugins=_listed([LOGGERS.entries[name].file for name in log["to"]])),
         "slurm": Slurm(**command["slurm"]),
         "out": str(Path(command["out"]).expanduser().resolve()),
-        "paths": {"cache": str(Path(command["paths"]["cache"] or benchmarks.default_cache()).expanduser().resolve())},
-        "workers": command["workers"] or cores(),
+        "paths": {"cache": _cache(command)},
+        "workers": command["workers"] or len(slots(command["device"], command["runs_per_gpu"])) or cores(),
     }
     return Execution(**{name: command[name] for name in EXECUTION} | groups)
+
+
+def _cache(command: dict[str, Any]) -> str:
+    return str(Path(command["paths"]["cache"] or benchmarks.default_cache()).expanduser().resolve())
 
 
 def _files(method: str, benchmark: str, protocol: str, chosen: list[Path]) -> list[dict[str, str]]:
@@ -261,8 +266,9 @@ def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> tuple
     """Benchmark, label and protocol of a command."""
     checked = benchmarks.parse(chosen["benchmark"], command["benchmark"])
     options = recorded(type(checked), asdict(checked))
-    cache = _execution(command).paths["cache"]
-    label = command["label"] or describe(chosen["benchmark"], tuple(options.items()), cache).default_label
+    label = command["label"]
+    if not label:
+        label = describe(chosen["benchmark"], tuple(options.items()), _cache(command)).default_label
     rule = protocols.identify(chosen["benchmark"], label, options["tasks"], options)
     return BenchmarkChoice(chosen["benchmark"], options), label, rule
 

@@ -47,6 +47,7 @@ class Budget:
 
     budget: int | None
     count: str
+    enforce: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Execution:
     out: str
     launcher: str
     workers: int
+    runs_per_gpu: int
     device: str
     checkpoint: Checkpoint
     debug: bool
@@ -124,7 +126,7 @@ class RunConfig:
         shared = {name: recorded(group, asdict(getattr(self, name))) for name, group in SHARED.items()}
         parts = {
             "benchmark": {"name": self.benchmark.name, **self.benchmark.options},
-            "memory": asdict(self.memory),
+            "memory": {name: value for name, value in vars(self.memory).items() if (name, value) != ("enforce", True)},
             "method": {"name": self.method.name, "settings": dict(self.method.settings)},
             "plugins": [dict(each) for each in self.plugins],
             "execution": self._how(),

@@ -33,6 +33,9 @@ class Memory:
     count: str = settings.setting(
         "carried", "what the budget bounds; total counts the live model too", choices=("carried", "total")
     )
+    enforce: bool = settings.setting(
+        True, "a method over its budget is stopped; false: it runs on, and its row stands apart", since="0.2"
+    )
 
 
 @dataclass(frozen=True)
@@ -158,8 +161,12 @@ class Command:
         also="executor backend cluster submit",
     )
     workers: int | None = settings.setting(
-        None, "runs at a time; default: the cores of this machine", above=0, also="jobs parallel processes nproc"
+        None,
+        "runs at a time; default: runs_per_gpu on each GPU, or else the cores of this machine",
+        above=0,
+        also="jobs parallel processes nproc",
     )
+    runs_per_gpu: int = settings.setting(1, "runs that share a GPU; small runs do not fill one", above=0)
     device: str = settings.setting(
         "auto",
         "auto: the GPU that torch sees",

@@ -10,14 +10,15 @@ import torch
 import benchmarks
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
-from harness.common import plugins
+from harness.common import plugins, sources
 from harness.common.sources import ROOT, sources_hash
 from harness.common.words import unknown
 from harness.config.run_config import RunConfig
 from harness.training.batches import Augmentation, ClipSource
-from methods import find
+from methods import METHODS, find
 from methods.contract import Method, Spec
 from methods.shared import pretrained
+from methods.shared.classifier import pixel_classifier
 from methods.shared.settings import SHARED
 
 
@@ -58,6 +59,24 @@ class Context:
         generator = torch.Generator().manual_seed(self.config.seed + 1)
         settings = self.cls.Settings(**self.config.method.settings)
         return self.cls(self.spec, settings, generator)
+
+    def reference_bytes(self) -> int | None:
+        """Bytes of the network that a pixel method trains with these settings; None where there can be no such network.
+
+        Nothing is drawn for it.
+        """
+        spec = self.spec
+        try:
+            with torch.random.fork_rng(devices=[]), torch.device("meta"):
+                network = pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, spec.n_classes)
+        except Exception:  # of a network that clips of this size do not fit, for a method that does not need it
+            return None
+        return sum(tensor.nbytes for tensor in network.state_dict().values())
+
+    def imports(self) -> list[str]:
+        """What of the packages that can read any clip the file of a user's method imports."""
+        file = METHODS.entries[self.cls.name].file if self.cls.name in METHODS else None
+        return [] if file is None else sources.imports_of(file, ("benchmarks", "harness.training"))
 
     def items(self) -> tuple[Experience, ...]:
         """What accuracy is measured on."""

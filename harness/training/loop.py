@@ -48,9 +48,11 @@ class Run(RunState):
         plan = Plan.of(phase, source, (self.config.seed, experience.current_experience, phase.name))
         steps = self.method.phase_steps = plan.n_steps(experience.n_merged)  # before start, which makes the optimizer
         self.journal.phase(phase.name, phase.kind)
+        self.counted.phase(phase)
         if done == 0:
             if phase.start is not None:
                 phase.start()  # once, never again on resume
+                self.counted.watch()
             self.memory.measure(self.method, experience, phase.name, "start")
         for step, batch in enumerate(batches(source, plan, done, steps, self.execution.loader_workers), start=done):
             with self.precision(), self.located(experience, phase, step):

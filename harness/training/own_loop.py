@@ -25,6 +25,7 @@ class OpaqueRun(RunState):
         experience = self.experiences[number]
         steps = steps_of(self.context.spec.classifier, len(experience.clips))
         self.journal.phase(self.PHASE, "classifier")
+        self.counted.enter(self.PHASE)
         self.memory.measure(self.method, experience, self.PHASE, "start")
 
         def report(log: dict[str, float]) -> None:
