@@ -5,10 +5,10 @@ experience to the next is what `state()` holds; by default that is everything th
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, SupportsFloat, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from methods.shared.settings import (
 CHUNK, CHUNK_BYTES = 256, 64_000_000
 KINDS = ("compressor", "refresh", "encode", "classifier", "store", "other")
 M = TypeVar("M", bound=nn.Module)
+Log = Mapping[str, SupportsFloat]  # what a step returns; a tensor of one number is read when the loop needs it
 
 
 @dataclass
@@ -50,6 +51,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def pin_memory(self) -> "Batch":
+        """Its clips and labels where a GPU can fetch them while the program goes on; torch's loader calls this."""
+        return replace(self, target=self.target.pin_memory(), clips=self.clips.pin_memory())
 
 
 class Source(Protocol):
@@ -141,7 +146,7 @@ class Phase:
 
     name: str
     data: Callable[[], Source]
-    step: Callable[[Batch], dict[str, float] | None]
+    step: Callable[[Batch], Log | None]
     start: Callable[[], None] | None = None
     steps: int | None = None
     epochs: int | None = None
@@ -329,7 +334,8 @@ def _saved(name: str, value: Any) -> Any:
         return {k: _saved(name, v) for k, v in value.items()}
     raise TypeError(
         f"attribute '{name}' is a {type(value).__name__}, which a state cannot hold: use modules, tensors, plain "
-        "values, or objects with state() and load() or with state_dict() and load_state_dict()"
+        "values, or objects with state() and load() or with state_dict() and load_state_dict() (a logger has no place "
+        "on a method: the numbers that `step` returns are logged, with log.to=[tensorboard] in TensorBoard too)"
     )
 
 

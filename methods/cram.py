@@ -30,7 +30,7 @@ class CRAM(CodeMethod):
             *self.refresh_phase(experience),
             self.encode_phase(experience),
             self.classifier_phase(experience),
-            *self.store_phase(experience),
+            *self.store_phases(experience),
         ]
 
     def refresh_phase(self, experience: Experience) -> list[Phase]:

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import torch
 
 from harness.common.settings import setting
-from methods.contract import Batch, Experience, Phase, Spec
+from methods.contract import Experience, Phase, Spec
 from methods.forms import FORMS, of_clips
-from methods.shared.buffers import Buffer, PayloadBuffer, buffer_of
+from methods.shared.buffers import buffer_of
 from methods.shared.pixel_method import PixelMethod
 
 
@@ -19,6 +19,7 @@ class ERSettings:
         "raw",
         "how stored clips are kept; jpeg and h264 are bare payloads, decoded when drawn",
         choices=of_clips,
+        registry=FORMS,
     )
     quality: int = setting(0, "JPEG quality 1..95, or H.264 crf 0..51", zero="the codec's default of ours")
 
@@ -32,16 +33,8 @@ class ER(PixelMethod):
 
     def __init__(self, spec: Spec, settings: ERSettings, generator: torch.Generator):
         super().__init__(spec, settings, generator)
-        form = FORMS.get(settings.codec)
-        self.buffer: Buffer | PayloadBuffer = buffer_of(
-            form, settings.quality, spec, generator, what="method er", live=self.live_bytes()
-        )
+        form = FORMS.get(settings.codec)(spec.clip_shape, settings.quality)
+        self.buffer = buffer_of(form, spec, generator, f"method {self.name}", self.live_bytes())
 
     def phases(self, experience: Experience) -> list[Phase]:
-        store = Phase(
-            "store", lambda: experience.clips, self.store, kind="store", epochs=1, shuffle=False, batch=self.spec.chunk
-        )
-        return [self.classifier_phase(experience), *([] if experience.is_pretraining else [store])]
-
-    def store(self, batch: Batch) -> None:
-        self.buffer.offer(batch, batch.clips)
+        return [self.classifier_phase(experience), *self.store_phases(experience)]

@@ -17,5 +17,5 @@ class Frozen(CodeMethod):
             *([self.compressor_phase(experience)] if experience.opens_run and self.spec.weights is None else []),
             self.encode_phase(experience),
             self.classifier_phase(experience),
-            *self.store_phase(experience),
+            *self.store_phases(experience),
         ]

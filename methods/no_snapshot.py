@@ -14,5 +14,5 @@ class NoSnapshot(CodeMethod):
             self.compressor_phase(experience),
             self.encode_phase(experience),
             self.classifier_phase(experience),
-            *self.store_phase(experience),
+            *self.store_phases(experience),
         ]

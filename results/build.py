@@ -1,4 +1,4 @@
-"""Cells to a table: a block a condition and a column a quantity, or a column a condition."""
+"""From cells to a table. Each condition is a block and each quantity a column, or each condition is a column."""
 
 import math
 from collections.abc import Sequence
@@ -21,7 +21,8 @@ def build(runs: Runs, pooled: Pooled, layout: str = "metrics", columns: Sequence
     """Lay out what `pooling.select` gave.
 
     Args:
-        layout: `metrics`: a block a condition, a column a quantity. `grid`: a column a condition and quantity.
+        layout: `metrics`: one block per condition, one column per quantity. `grid`: one column per condition and
+            quantity.
         columns: names of metrics or columns; empty: the main ones.
 
     Raises:
@@ -53,7 +54,7 @@ def _section(pooled: Pooled, title: str, places: Sequence[tuple[Condition, str, 
 
 
 def _n_text(cells: Sequence[Cell]) -> str:
-    """n, or done/asked where runs are missing; several texts where the columns differ."""
+    """n, or done/asked if runs are missing; several texts if the columns differ."""
     texts = dict.fromkeys(f"{len(c.done)}" if not c.absent else f"{len(c.done)}/{c.asked}" for c in cells)
     return " ".join(texts) or "0"
 
@@ -71,7 +72,7 @@ def _entry(cell: Cell | None, shown: Column) -> Entry:
 
 
 def _mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """Mark the best mean of each column among methods under a budget: bounds never compete."""
+    """Mark the best mean of each column. Bounds do not compete."""
     for position, shown in enumerate(columns):
         values: dict[int, float] = {}
         for index, row in enumerate(rows):

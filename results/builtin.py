@@ -1,6 +1,6 @@
-"""The metrics, columns and plots of the project: what they are called, and what they say of themselves.
+"""The metrics, columns and plots of the project: their names, headings and definitions.
 
-Importing this imports no numpy: the functions are imported when they are called.
+Importing this file imports no numpy. The functions are imported when they are called.
 """
 
 import importlib
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def _of_matrix(function: str, *fields: str) -> Callable[["Record"], float]:
-    """A function of results.metrics on fields of a record; imported when it is called, since it needs numpy."""
+    """A function of results.metrics, applied to fields of a record. It needs numpy, so it is imported when called."""
 
     def of(record: "Record") -> float:
         metric = getattr(importlib.import_module("results.metrics"), function)
@@ -34,7 +34,7 @@ def _of_predictions(name: str) -> Callable[["DoneRun"], float]:
 
 
 def _of_field(path: str) -> Callable[["DoneRun"], float]:
-    """A number of the record by its dotted name, such as memory.live; NaN for null."""
+    """A number of the record by its dotted name, such as memory.live; NaN if it is null."""
     field = operator.attrgetter(path)
 
     def of(run: "DoneRun") -> float:

@@ -1,4 +1,4 @@
-"""What stands below a table, written from the records and never by hand: how to read it, and what is not in it."""
+"""The sentences below a table, made from the records: how to read the table, and what is not in it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ MATRIX = "R[i, j]: accuracy on task j after task i, both counted from 0; T tasks
 
 
 def heading(runs: Runs, pooled: Pooled) -> str:
-    """What the table is about in one line: stream, methods, budget, n; empty where no run is done."""
+    """One line about the table: stream, methods, budget, n. Empty if no run is done."""
     done = runs.done
     if not done:
         return ""
@@ -46,6 +46,7 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
     texts += dict.fromkeys(column.caveat for column in shown if column.caveat)
     if any(pooled.is_bound(row) for row in pooled.rows):
         texts.append("Below the rule: bounds, which keep to no budget.")
+    texts += warnings(runs)
     if any(column.better for column in shown) and sum(not pooled.is_bound(row) for row in pooled.rows) > 1:
         texts.append(
             "Bold (* in plain text): best mean of the column, bounds apart; that is no test, results.compare is."
@@ -64,15 +65,44 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
     return texts
 
 
+def warnings(runs: Runs) -> list[str]:
+    """What a reader of the numbers has to know of a method: a sentence per kind, with its methods."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs.done:
+        record, name = run.record, run.method
+        if record.over_budget:
+            found.setdefault("Below the rule too, over the budget (memory.enforce=false)", {})[name] = None
+        for text in record.undeclared_work():
+            what = "Work that the harness counted and the method did not declare"
+            found.setdefault(what, {})[f"{name} ({text})"] = None
+        reference = record.reference_live
+        if reference and record.memory.live > 2 * reference:
+            live, usual = bytes_text(record.memory.live), bytes_text(reference)
+            what = f"Live models of more than twice the {usual} of the reference network"
+            found.setdefault(what, {})[f"{name} ({live})"] = None
+        if record.changed_code:
+            names = ", ".join(record.changed_code[:NAMED])
+            found.setdefault("The harness itself was changed while it ran", {})[f"{name} ({names})"] = None
+        if record.plugin_imports:
+            what = "Plug-in files import what can reach clips of other experiences"
+            found.setdefault(what, {})[f"{name} ({', '.join(record.plugin_imports)})"] = None
+    return [f"{what}: {_some(list(names))}." for what, names in found.items()]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
 def definitions(columns: Sequence[Column]) -> list[str]:
-    """A sentence a column, and after the last formula that uses R what R is."""
+    """One sentence per column. If a formula uses R, the last sentence says what R is."""
     texts = [f"{c.heading[0].upper()}{c.heading[1:]}: {c.definition.rstrip('.')}." for c in columns]
     uses = [i for i, c in enumerate(columns) if c.names_matrix]
     return [*texts[: uses[-1] + 1], MATRIX, *texts[uses[-1] + 1 :]] if uses else texts
 
 
 def notes(runs: Runs, pooled: Pooled) -> list[str]:
-    """What is not counted and why: a line a reason, with the runs it holds for (all of them are in the report)."""
+    """What is not counted and why: one line per reason, with its runs. The report names all of them."""
     groups: dict[tuple[str, str, str], list[LoadedRun]] = {}
     for run in runs.absent:  # files that cannot be used are named one by one, whatever is wrong with them
         groups.setdefault((run.state, run.reason, run.run_id if run.state == "bad" else ""), []).append(run)
@@ -88,7 +118,7 @@ def notes(runs: Runs, pooled: Pooled) -> list[str]:
 
 
 def _budgets(runs: Runs) -> str:
-    """Every budget; with its protocol where several have one budget each."""
+    """Every budget, and its protocol if several protocols have one budget each."""
     by_protocol: dict[str, dict[tuple[int, str], None]] = {}
     for run in runs.done:
         memory, protocol = run.record.memory, run.record.protocol.id
@@ -123,7 +153,7 @@ def _sizes(pooled: Pooled) -> str:
 
 
 def _chance(runs: Runs) -> str:
-    """One over the classes after the last task, by protocol where they differ."""
+    """Chance: one over the number of classes after the last task, by protocol if they differ."""
     classes: dict[int, dict[str, None]] = {}
     for run in runs.done:
         classes.setdefault(run.record.n_classes, {})[run.record.protocol.id] = None
@@ -135,7 +165,7 @@ def _chance(runs: Runs) -> str:
 
 
 def _varies(pooled: Pooled) -> str:
-    """What a cell's values differ in, and what ± means."""
+    """In what the values of one cell differ, and what ± means."""
     cells = [cell for cell in pooled.cells.values() if cell.done]
     summaries = [summarise([(r.order_seed, r.seed, 0.0) for r in cell.done]) for cell in cells]
     n = _sizes(pooled)

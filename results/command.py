@@ -1,4 +1,4 @@
-"""The command line of the results room: out folders, then `name=value`."""
+"""The command line that all commands of this room share: out folders, then `name=value`."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Comparisons of methods with a reference: which runs are paired, and the table and the words that follow."""
+"""Comparisons of methods with a reference method: the pairs of runs, the table, and the conclusions in words."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from results.table import Entry, Heading, Row, Section, title_of
 
 
 def primary_metric(runs: Runs) -> str:
-    """The one metric by which the records' protocols are judged; final accuracy where they differ in it."""
+    """The primary metric of the records' protocols; final accuracy if the protocols have several."""
     primaries = {run.record.protocol.primary for run in runs.done}
     return primaries.pop() if len(primaries) == 1 and primaries <= set(comparable_columns()) else "final_accuracy"
 
@@ -38,7 +38,7 @@ def paired(
 def compare_table(
     comparisons: Sequence[Comparison], pooled: Pooled, column: Column, note_lines: Sequence[str] = ()
 ) -> Table:
-    """A block a condition, a row a comparison; the caption says what the columns mean, the notes what follows."""
+    """One block per condition, one row per comparison. The caption explains the columns, the notes conclude."""
     sections, words = [], []
     reference = comparisons[0].reference
     headings = [
@@ -85,7 +85,7 @@ def _p(value: float) -> str:
 
 
 def to_json(comparisons: Sequence[Comparison], column: Column) -> str:
-    """Every comparison with full numbers and the sentence that follows from them."""
+    """Every comparison with full numbers and its conclusion in words."""
 
     def finite(value: float) -> float | None:
         return None if math.isnan(value) else value

@@ -16,7 +16,7 @@ UNITS = {"share": "%", "bytes": "B", "seconds": "s", "count": "", "decibels": "d
 
 
 def explanation(runs: Runs, pooled: Pooled, words: Sequence[str]) -> Table:
-    """A block a cell, a row a run. `words` are methods or rows, and columns.
+    """One block per cell, one row per run. `words` name methods or rows, and columns.
 
     Raises:
         ValueError: a word is neither a row nor a column.

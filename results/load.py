@@ -33,7 +33,7 @@ class Loaded(Runs):
         return f"<p>{escape(repr(self))}</p>{table}"
 
     def frame(self) -> "pd.DataFrame":
-        """A row a run, also those without a record: state, reason, what it is, and every column of the tables.
+        """One row per run, even without a record: state, reason, what the run is, and every column of the tables.
 
         Shares lie between 0 and 1, times are seconds, sizes bytes; NaN where a value is not known.
         """

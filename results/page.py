@@ -20,12 +20,12 @@ from results.runs import DoneRun, LoadedRun, Runs
 from results.table import Entry, title_of
 
 LARGEST_SVG = 200_000  # a plot of more bytes than this is shown as PNG
-WAITING = ("queued", "running", "preempted")  # states of runs that may yet be done
+WAITING = ("queued", "running", "preempted")  # states of runs that are not over
 FILES = ("config.json", "log.txt", "status.json", "record.json")
 
 
 def html(runs: Runs, folder: Path, choice: dict[str, Any]) -> str:
-    """The page; links are relative to `folder`, where it will lie. Every text from a record is escaped."""
+    """The page as text. Its links are relative to `folder`, where the page will be. Texts of records are escaped."""
     import jinja2
 
     environment = jinja2.Environment(
@@ -87,7 +87,7 @@ def _share(value: float) -> str:
 
 
 def _comparisons(runs: Runs, choice: dict[str, Any]) -> dict[str, Any]:
-    """Words and tables of results.compare, or one sentence why there are none."""
+    """The words and tables of results.compare, or one sentence that says why there are none."""
     shown = column(choice["metric"], runs.done)
     compared = choice["compared"] or choice["methods"]
     try:
@@ -102,7 +102,7 @@ def _comparisons(runs: Runs, choice: dict[str, Any]) -> dict[str, Any]:
 
 
 def _plots(runs: Runs, pooled: Pooled, names: Sequence[str]) -> tuple[list[dict[str, str]], list[plots.Plot]]:
-    """Pictures as data addresses, and the plots that these records do not allow."""
+    """The pictures as data addresses, and the plots that cannot be drawn from these records."""
     drawn, not_drawn = [], []
     for plot in plots.draw(runs, pooled, names) if runs.done else ():
         if plot.figure is None:
@@ -113,7 +113,7 @@ def _plots(runs: Runs, pooled: Pooled, names: Sequence[str]) -> tuple[list[dict[
 
 
 def _picture(plot: plots.Plot) -> str:
-    """The figure as a data address: SVG, or PNG where the SVG would be large."""
+    """The figure as a data address: SVG, or PNG if the SVG is too large."""
     assert plot.figure is not None
     content, mime = plots.picture(plot.figure, "svg"), "image/svg+xml"
     if len(content) > LARGEST_SVG:
@@ -122,7 +122,7 @@ def _picture(plot: plots.Plot) -> str:
 
 
 def _holders(pooled: Pooled) -> dict[str, Any]:
-    """A row a cell: bytes of each holder when the most was carried, their sum, the live model, and all together."""
+    """One row per cell: bytes of each holder when most was carried, their sum, the live model, and the total."""
     rows: list[dict[str, Any]] = []
     names: dict[str, None] = {}
     for condition in pooled.conditions or ((),):
@@ -137,7 +137,7 @@ def _holders(pooled: Pooled) -> dict[str, Any]:
 
 
 def _environment(done: Sequence[DoneRun]) -> list[dict[str, Any]]:
-    """Each circumstance with its values and how many runs had each."""
+    """Each circumstance with its values, and how many runs had each value."""
     counts: dict[str, Counter[str]] = {}
     for run in done:
         record = run.record

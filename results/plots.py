@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plot:
-    """A drawn plot: its figure, its data and what it shows; or the reason why there is none."""
+    """A drawn plot: its figure, its data and what it shows. Without a figure, `reason` says why."""
 
     name: str
     about: str
@@ -33,7 +33,7 @@ class Plot:
 
 
 def draw(runs: "Runs", pooled: "Pooled", names: Sequence[str] = ()) -> Iterator[Plot]:
-    """Draw plots one by one (all by default), so that a caller can save each and let it go.
+    """Draw plots one by one (all by default), so that a caller can save each and free its memory.
 
     Raises:
         ValueError: a name is unknown.
@@ -69,7 +69,7 @@ def shown(figure: "Figure") -> "Figure":
 
 
 def save(plot: Plot, folder: Path, formats: Sequence[str]) -> list[Path]:
-    """Write the figure in each format and its data as CSV, beside and then replaced; returns the paths."""
+    """Write the figure in each format, and its data as CSV. Returns the paths. Old files are replaced when complete."""
     assert plot.figure is not None
     assert plot.data is not None
     folder.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def save(plot: Plot, folder: Path, formats: Sequence[str]) -> list[Path]:
 def run(
     outs: list[str], plots: list[str], format: list[str], methods: list[str], sweep: str, to: str, mixed: bool
 ) -> int:
-    """Draw plots into a folder; returns the exit code, 1 if the records allow none of them."""
+    """Draw plots into a folder. Returns the exit code, which is 1 if no plot could be drawn."""
     from results.pooling import select
     from results.read import read
 

@@ -1,7 +1,7 @@
 """Which runs may stand in one cell of a table, and what mean and interval the cell shows.
 
-A cell pools only runs whose resolved configurations are equal in all but seed and order_seed (`execution` does not
-decide a result). Every other key that differs becomes part of a row's name or a column.
+A cell pools runs whose configs are equal in everything but seed and order_seed (`execution` does not decide a result).
+Every other key that differs becomes part of a row's name, or a column.
 """
 
 import json
@@ -16,7 +16,7 @@ from harness.common.words import unknown
 from results.runs import DoneRun, LoadedRun, Runs
 
 Condition = tuple[tuple[str, str], ...]  # keys and values of a column of cells
-Place = tuple[tuple[str, ...], Condition | None]  # row and condition; None: no condition is known
+Place = tuple[tuple[str, ...], Condition | None]  # row and condition; None: the condition is not known
 GROUPS = ("compressor", "classifier", "replay", "training")  # shared settings that not every method uses
 NOT_A_CONDITION = ("seed", "order_seed", "execution")
 # When several keys vary together, show only the first in this list.
@@ -31,9 +31,9 @@ R = TypeVar("R", bound=Runs)
 
 @dataclass(frozen=True)
 class Summary:
-    """Mean and half width of the 95 % t-interval, in the unit of the values; NaN where there is none.
+    """Mean and half width of the 95 % t-interval, in the unit of the values; NaN if not known.
 
-    `n` counts what `over` names: orders, seeds or replicates.
+    `over` says what `n` counts: orders, seeds or replicates.
     """
 
     mean: float
@@ -44,9 +44,9 @@ class Summary:
 
 @dataclass
 class Cell:
-    """Runs of one row under one condition. `asked` counts them all, done or not."""
+    """The runs of one row under one condition."""
 
-    row: tuple[str, ...]  # method, then what tells it from other rows of the method
+    row: tuple[str, ...]  # the method, then the settings that distinguish it from other rows of this method
     condition: Condition | None
     bound: bool = False
     done: list[DoneRun] = field(default_factory=list)
@@ -65,22 +65,22 @@ class Cell:
 
 @dataclass(frozen=True)
 class Pooled:
-    """Cells by (row, condition), rows in the order of asking with the bounds last."""
+    """The cells by (row, condition). Rows come in the order in which they were asked for, bounds last."""
 
     cells: dict[Place, Cell]
     rows: tuple[tuple[str, ...], ...]
     conditions: tuple[Condition, ...]
-    unplaced: tuple[LoadedRun, ...]  # without a record or configuration, so that their cell is unknown
+    unplaced: tuple[LoadedRun, ...]  # runs whose cell is unknown, because they have neither record nor config
     mixtures: tuple[str, ...]  # sentences about cells of mixed sources, devices or precisions
 
     def is_bound(self, row: tuple[str, ...]) -> bool:
-        """Whether the row is an upper bound."""
+        """Whether the row stands apart: an upper bound, or a method that went over its budget."""
         return any(cell.bound for (name, _), cell in self.cells.items() if name == row)
 
 
 @dataclass(frozen=True)
 class _Settings:
-    """What decides a run's result: dotted key -> JSON text, and the keys that it may lack without being different."""
+    """The settings that decide a run's result: dotted key -> JSON text, and the keys that the run may lack."""
 
     values: dict[str, str]
     used: Sequence[str] | None  # groups of shared settings, or single ones, that the method uses; None: not known
@@ -89,22 +89,22 @@ class _Settings:
         return key.startswith(MAY_LACK) or not self.uses(key)
 
     def uses(self, key: str) -> bool:
-        """Whether the method uses the setting, as far as is known."""
+        """Whether the method uses the setting; true if nothing is known."""
         group = key.partition(".")[0]
         return self.used is None or group not in GROUPS or group in self.used or key in self.used
 
     @property
     def uses_all(self) -> bool:
-        """Whether there is no setting that decides nothing."""
+        """Whether the method uses every setting."""
         return self.used is None or set(GROUPS) <= set(self.used)
 
     def lacks(self, key: str) -> bool:
-        """Whether the key is missing and that is a difference: its sources had no such setting."""
+        """Whether the key is missing because the run's sources had no such setting. That is a difference."""
         return key not in self.values and not self.may_lack(key)
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:
-    """Dotted key -> JSON text of everything in a configuration that decides a result, seeds apart."""
+    """Dotted key -> JSON text of everything in a config that decides a result, except for the seeds."""
     flat: dict[str, str] = {}
 
     def walk(prefix: str, value: Any) -> None:
@@ -115,14 +115,14 @@ def flatten(config: Mapping[str, Any]) -> dict[str, str]:
             flat[prefix] = json.dumps(value, sort_keys=True)
 
     kept = {key: value for key, value in config.items() if key not in NOT_A_CONDITION}
-    if isinstance(kept.get("plugins"), list):  # where a plug-in lies decides nothing, its bytes do
+    if isinstance(kept.get("plugins"), list):  # a plug-in's bytes decide the result, its folder does not
         kept["plugins"] = [p.get("sha256") if isinstance(p, Mapping) else p for p in kept["plugins"]]
     walk("", kept)
     return flat
 
 
 def select(runs: R, mixed: bool = False, methods: Sequence[str] = ()) -> tuple[R, Pooled]:
-    """The runs of some methods (or rows; default: all) and their cells, named as among all runs.
+    """The runs of some methods or rows (default: all) and their cells. Cells have the names they have among all runs.
 
     Raises:
         ValueError: a method is unknown, or a cell mixes sources, devices or precisions and `mixed` is false.
@@ -156,29 +156,30 @@ def _check_names(methods: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Non
 def pool(runs: Runs) -> Pooled:
     """Sort runs into cells, and say which of them mix sources, devices or precisions."""
     bounds = {run.method for run in runs.done if run.record.bound}
+    apart = bounds | {run.method for run in runs.done if run.record.over_budget}
     settings = _settings(runs, bounds)
     placed = [run for run in runs.runs if run.run_id in settings]
     row_keys, column_keys = _split_keys(placed, settings)
     conditions = {run.run_id: _condition(settings[run.run_id], column_keys) for run in placed}
     cells: dict[Place, Cell] = {}
     known: list[Condition] = []
-    # A run whose condition has gaps stands in every column that agrees in all else, so these must be known before.
+    # A run whose condition has gaps goes into every column that agrees with the rest, so columns come first.
     for run in sorted(placed, key=lambda run: (None in dict(conditions[run.run_id]).values(), run.method in bounds)):
         values = settings[run.run_id].values
         row = (run.method, *(show(key, values[key]) for key in row_keys.get(run.method, ()) if key in values))
         for place in _places(conditions[run.run_id], known):
-            cell = cells.setdefault((row, place), Cell(row, place, run.method in bounds))
+            cell = cells.setdefault((row, place), Cell(row, place, run.method in apart))
             _add(cell, run, run.method in bounds or not settings[run.run_id].uses_all)
     unplaced = _place_unknown(runs, cells)
     mixtures = [text for cell in cells.values() for text in _mixtures(cell)]
     order = {name: position for position, name in enumerate(runs.methods)}
-    rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in bounds, order.get(row[0], len(order)), row))
+    rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in apart, order.get(row[0], len(order)), row))
     found = _in_order(list(dict.fromkeys(condition for _, condition in cells if condition is not None)))
     return Pooled(cells, tuple(rows), found, tuple(unplaced), tuple(mixtures))
 
 
 def _settings(runs: Runs, bounds: set[str]) -> dict[str, _Settings]:
-    """Run id -> settings, of every run that left a configuration; those that the method does not use are left out."""
+    """Run id -> settings, for every run with a config. Settings that the method does not use are left out."""
     used = {run.method: run.record.used_groups for run in runs.done if run.record.used_groups is not None}
     found = {}
     for run in runs.runs:
@@ -186,7 +187,7 @@ def _settings(runs: Runs, bounds: set[str]) -> dict[str, _Settings]:
             continue
         settings = _Settings({}, used.get(run.method))
         values = {key: text for key, text in flatten(run.config).items() if settings.uses(key)}
-        if run.method in bounds:  # a bound keeps to no budget: what was asked for the others does not part its runs
+        if run.method in bounds:  # a bound has no budget, so runs of a bound with different budgets belong together
             values = {key: text for key, text in values.items() if not key.startswith("memory.")}
         if isinstance(run, DoneRun):
             values["clip_table"] = json.dumps(run.record.clip_table_hash[:12])
@@ -206,7 +207,7 @@ def _condition(settings: _Settings, keys: Sequence[str]) -> tuple[tuple[str, str
 
 
 def _places(condition: tuple[tuple[str, str | None], ...], known: list[Condition]) -> list[Condition]:
-    """The columns of a run: its own, or, where its condition has gaps, every column that agrees in all else."""
+    """The columns of a run: its own one. If its condition has gaps: every column that agrees with the rest."""
     filled = tuple((key, "none" if text is None else text) for key, text in condition)
     if filled == condition:
         if filled not in known:
@@ -222,8 +223,8 @@ def _places(condition: tuple[tuple[str, str | None], ...], known: list[Condition
 def _add(cell: Cell, run: LoadedRun, once_a_seed: bool) -> None:
     """Add a run to a cell.
 
-    `once_a_seed`: what a bound or a method that does not use a setting was asked for at several values is the same
-    run several times, so it counts once.
+    `once_a_seed`: a bound, or a method that does not use a setting, was asked for at several values of this setting.
+    Then the same run is there several times and counts once.
     """
     seeds = (run.order_seed, run.seed)
     if once_a_seed and any((other.order_seed, other.seed) == seeds for other in cell.done):
@@ -237,22 +238,22 @@ def _add(cell: Cell, run: LoadedRun, once_a_seed: bool) -> None:
 
 
 def _split_keys(runs: Sequence[LoadedRun], settings: Mapping[str, _Settings]) -> tuple[dict[str, list[str]], list[str]]:
-    """Keys that differ: by method those that become part of a row's name, and those that become columns."""
+    """The keys that differ: by method, those that become part of a row's name; and those that become columns."""
     every = [settings[run.run_id] for run in runs]
     keys = {key for each in every for key in each.values}
     by_method: dict[str, list[_Settings]] = {}
     for run in runs:
         by_method.setdefault(run.method, []).append(settings[run.run_id])
 
-    # A changed plug-in file makes another row of its method, not another block: the file is part of the method.
+    # The file of a plug-in is part of its method, so a changed file makes another row and not another block.
     shared = [key for key in keys if not key.startswith("method.") and key != "plugins"]
     columns = [key for key in shared if any(_differs(group, key) for group in by_method.values())]
     columns = _needed(sorted(columns, key=_rank), every)
     rows: dict[str, list[str]] = {}
     for method, group in by_method.items():
         own = [key for key in keys if key.startswith(("method.settings.", "plugins")) and _differs(group, key)]
-        # A shared key that only tells methods apart belongs to their names: it has no columns of its own. A method
-        # with the commonest value needs no mention of it.
+        # If a shared key has one value per method, it becomes part of the names and not a column. Methods with the
+        # most common value do not mention it.
         apart = [key for key in shared if key not in columns and _differs(every, key)]
         apart = [key for key in apart if key != "clip_table" and not any(_differs(g, key) for g in by_method.values())]
         apart = [key for key in apart if group[0].values.get(key) not in (None, _commonest(key, by_method))]
@@ -261,20 +262,20 @@ def _split_keys(runs: Sequence[LoadedRun], settings: Mapping[str, _Settings]) ->
 
 
 def _differs(group: Sequence[_Settings], key: str) -> bool:
-    """Whether runs differ in a key: they have several values, or some lack it that should have it."""
+    """Whether runs differ in a key: they have several values, or a run lacks the key although it may not."""
     values = {each.values[key] for each in group if key in each.values}
     return len(values) > 1 or (bool(values) and any(each.lacks(key) for each in group))
 
 
 def _commonest(key: str, by_method: Mapping[str, Sequence[_Settings]]) -> str | None:
-    """The value that most methods have; None where no value leads, so that every method says its own."""
+    """The value that most methods have. None if no value leads; then every method mentions its own."""
     able = [group[0] for group in by_method.values() if key in group[0].values or group[0].lacks(key)]
     counted = Counter(each.values.get(key) for each in able).most_common(2)
     return counted[0][0] if len(counted) == 1 or counted[0][1] > counted[1][1] else None
 
 
 def _needed(keys: Sequence[str], every: Sequence[_Settings]) -> list[str]:
-    """The keys without those that split no group further: of keys that vary together the first stays."""
+    """The keys that are needed to tell the groups apart. If several keys vary together, the first one stays."""
     kept: list[str] = []
     for key in keys:
         groups: dict[tuple[str | None, ...], set[str | None]] = {}
@@ -292,7 +293,7 @@ def _rank(key: str) -> tuple[int, str]:
 
 
 def _in_order(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
-    """Conditions as a reader expects them: numbers and bytes by size, words in the order of asking."""
+    """Conditions in the order a reader expects: numbers and bytes by size, words as they were asked for."""
     asked: dict[str, int] = {}
     for condition in conditions:
         for _, text in condition:
@@ -313,7 +314,7 @@ def _in_order(conditions: Sequence[Condition]) -> tuple[Condition, ...]:
 
 
 def _place_unknown(runs: Runs, cells: dict[Place, Cell]) -> list[LoadedRun]:
-    """Runs that left nothing but their id: to the one cell of their method, to a row of their own, or to no cell."""
+    """Place runs of which only the id is known: in the only cell of their method, in a new row, or in no cell."""
     unplaced: list[LoadedRun] = []
     for run in (run for run in runs.runs if run.config is None):
         homes = [cell for cell in cells.values() if cell.row[0] == run.method and cell.condition is not None]
@@ -338,7 +339,7 @@ def _mixtures(cell: Cell) -> list[str]:
 
 
 def value_text(key: str, text: str) -> str:
-    """A configuration value as a reader expects it: bytes with a unit, strings without quotes."""
+    """A value of a config as a reader expects it: bytes with a unit, texts without quotes."""
     value = json.loads(text)
     if key == "memory.budget" and isinstance(value, int):
         return bytes_text(value)
@@ -356,9 +357,9 @@ def show(key: str, text: str) -> str:
 
 
 def summarise(values: Sequence[tuple[int, int, float]]) -> Summary:
-    """Mean and 95 % t-interval of (order_seed, seed, value): seeds are averaged within an order, n counts orders.
+    """Mean and 95 % t-interval of (order_seed, seed, value). Seeds are averaged within an order; n counts orders.
 
-    With a single order n counts seeds. A value that is NaN makes the mean NaN: it is never left out in silence.
+    With a single order n counts seeds. If a value is NaN, the mean is NaN: no value is left out silently.
     """
     by_order: dict[int, list[float]] = {}
     for order_seed, _, value in values:

@@ -1,4 +1,4 @@
-"""What predictions tell beyond accuracy: whether the task was recognised, and the class within the task."""
+"""Metrics from predictions: was the task identified, and was the class right within its task?"""
 
 import math
 import zipfile
@@ -15,7 +15,9 @@ ARRAYS = ("sample_id", "target", "task", "prediction", "prediction_within_task",
 def load_predictions(run: DoneRun) -> dict[str, np.ndarray]:
     """The arrays of predictions.npz: target, task [N], prediction, prediction_within_task [T, N], names.
 
-    Raises ValueError with one line where the file does not fit the record, OSError where there is none.
+    Raises:
+        ValueError: the file does not fit the record.
+        OSError: there is no such file.
     """
     path = run.folder / "predictions.npz"
     return dict(_load(path, path.stat().st_mtime_ns, len(run.record.accuracy)))
@@ -47,9 +49,9 @@ def _load(path: Path, changed: int, n_experiences: int) -> tuple[tuple[str, np.n
 def prediction_metrics(run: DoneRun) -> dict[str, float]:
     """Task identification and within-task accuracy after the last task, means over tasks.
 
-    NaN without predictions, and where tasks are domains, which classes do not tell apart.
+    NaN without predictions, and in domain-incremental streams, where classes do not belong to tasks.
 
-    Their product is roughly the accuracy: they say whether classes are confused within a task or between tasks.
+    Their product is roughly the accuracy. They say whether classes are confused between tasks or within a task.
     """
     if run.record.domains:
         return {"task_identification": math.nan, "within_task_accuracy": math.nan}

@@ -1,4 +1,4 @@
-"""Out folders to runs; knows what was asked for and is missing, failed or not to be believed."""
+"""From out folders to runs. It also finds runs that were asked for and are missing, failed or damaged."""
 
 import re
 import time
@@ -18,7 +18,7 @@ LONGEST_REASON = 300  # characters
 
 
 def read(outs: Sequence[Path | str] | Path | str, run_ids: Sequence[str] | None = None) -> Runs:
-    """Read out folders; bad or partial records are named and left out, never fatal. `run_ids` keeps only these runs.
+    """Read out folders. Bad or partial records are named and left out. `run_ids` keeps only these runs.
 
     Raises:
         ValueError: a folder does not exist or holds no run at all.
@@ -74,7 +74,7 @@ def _asked(out: Path, problems: list[str], methods: list[str], found: list[dict[
 
 
 def _merge(found: dict[str, LoadedRun], run: LoadedRun, problems: list[str]) -> None:
-    """The same run may lie in several out folders: one done record counts once."""
+    """Merge a run that lies in several out folders: its record counts once."""
     other = found.get(run.run_id)
     if other is None or (isinstance(run, DoneRun) and not isinstance(other, DoneRun)):
         found[run.run_id] = run
@@ -100,7 +100,7 @@ def _read_run(folder: RunFolder, methods: Sequence[str]) -> LoadedRun:
 
 
 def _state(folder: RunFolder) -> tuple[str, str]:
-    """State and reason of a run without a record, as its status.json says."""
+    """State and reason of a run without a record, from its status.json."""
     if not folder.status_file.exists():
         return "missing", "never begun"
     if not read_json(folder.status_file):
@@ -118,7 +118,7 @@ def _state(folder: RunFolder) -> tuple[str, str]:
 
 
 def _without_record(folder: RunFolder, state: str, reason: str, methods: Sequence[str]) -> LoadedRun:
-    """A run without a record: its cell is known from config.json, else method and seeds from its id."""
+    """A run without a record. Its config.json says its cell; without that, its id says method and seeds."""
     method, seed, order_seed = "", None, None
     parts = RUN_ID_PARTS.match(folder.run_id)
     if parts:
@@ -134,7 +134,7 @@ def _without_record(folder: RunFolder, state: str, reason: str, methods: Sequenc
 
 
 def _letters(name: str) -> str:
-    """A name as it can stand in a run id, whatever stands in for characters that a folder cannot have."""
+    """The letters and digits of a name: what is left of it in a run id, where other characters are replaced."""
     return re.sub(r"[^A-Za-z0-9]", "", name)
 
 

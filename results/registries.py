@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 KINDS = ("share", "bytes", "count", "seconds", "decibels", "number")
-OWN = ("reported", "logged")  # before the names of numbers that a method reports, or that its steps log
+OWN = ("reported", "logged")  # prefixes of columns: numbers that a method reports, and numbers that its steps log
 
 
 class NoData(Exception):
@@ -34,14 +34,14 @@ class NoData(Exception):
 
 @dataclass(frozen=True)
 class Column:
-    """One quantity of a run: `of(run)` is a number, NaN where it is not known."""
+    """One quantity of a run: `of(run)` is a number, or NaN if it is not known."""
 
     of: Callable[["DoneRun"], float]
     heading: str
     definition: str  # one sentence; captions and lists show it
     kind: str = "number"  # one of KINDS: how it is printed; a share lies between 0 and 1
     better: int = 0  # 1: high is good, -1: low is good, 0: neither
-    names_matrix: bool = False  # the definition speaks of R[i, j], which a caption then explains
+    names_matrix: bool = False  # the definition uses R[i, j], so the caption explains it
     always_defined: bool = False  # the definition stands below every table that shows the column
     caveat: str = ""  # a sentence that stands below every table that shows the column
     name: str = ""
@@ -53,7 +53,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Metric:
-    """A number derived from a record: `of(record)` is NaN where it cannot be derived. Other fields as in `Column`."""
+    """A number computed from a record: `of(record)` is NaN if that is not possible. Other fields are as in `Column`."""
 
     of: Callable[["Record"], float]
     heading: str
@@ -71,7 +71,7 @@ class Metric:
 
 
 class Declared(Registry[T]):
-    """A registry whose decorator takes what an entry says of itself, as named values."""
+    """A registry of metrics or of columns. Its decorator takes their fields as named values."""
 
     def __init__(self, kind: str, make: Callable[..., T], base: str):
         """`make(of=function, **says)` makes the entry."""
@@ -88,7 +88,7 @@ class Declared(Registry[T]):
         return decorate
 
     def add(self, name: str, target: str | T, summary: str = "", builtin: bool = False, **facts: Any) -> None:
-        """Register a metric or a column; one name cannot be both, for a metric is a column too."""
+        """Register a metric or a column. One name cannot be both, because each metric is a column too."""
         for other in (METRICS, COLUMNS):
             if other is not self and name in other:
                 raise ValueError(f"{self.kind} '{name}': a {other.kind} is called so already")
@@ -102,17 +102,17 @@ PLOTS: Registry[Callable[..., Any]] = Registry("plot")
 
 
 def column_names() -> list[str]:
-    """Every name that `column` knows, metrics first; numbers that methods report are not among them."""
+    """Every name of a column, metrics first. Numbers that methods report or log are not among them."""
     return [*METRICS, *COLUMNS]
 
 
 def comparable_columns() -> list[str]:
-    """Names of the columns that can be compared: shares, whose differences are points."""
+    """Names of the columns that can be compared: the shares. Their differences are in points."""
     return [name for name in column_names() if column(name).kind == "share"]
 
 
 def check_columns(names: Iterable[str]) -> None:
-    """ValueError with the nearest name for a column that no records could bring."""
+    """ValueError for a name that is no column in any records; the line gives the nearest name."""
     for name in names:
         if name.partition(".")[0] not in OWN:
             column(name)
@@ -145,5 +145,5 @@ def own_columns(runs: Iterable["DoneRun"]) -> list[str]:
 
 
 def last(series: Sequence[float | None] | None) -> float:
-    """The last value of a series [T]; NaN where there is none."""
+    """The last value of a series [T]; NaN if there is none."""
     return math.nan if not series or series[-1] is None else series[-1]

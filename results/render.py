@@ -24,7 +24,7 @@ class Table:
 
     sections: list[Section]
     caption: list[str]  # sentences
-    notes: list[str]  # what is missing, failed or not to be believed, a line each
+    notes: list[str]  # runs that are missing, failed or damaged, one line each
     title: str = ""
 
     @property
@@ -46,14 +46,14 @@ class Table:
         return to_html(self)
 
     def frame(self) -> "pd.DataFrame":
-        """A row a cell, with the columns of the CSV format; means are shares, bytes or seconds, without rounding."""
+        """One row per cell, with the columns of the CSV format. Means are shares, bytes or seconds, not rounded."""
         import pandas as pd
 
         return pd.DataFrame(every_cell(self))
 
 
 def to_terminal(table: Table, console: "Console | None" = None) -> None:
-    """Print to the terminal; split into accuracies and costs where one line is too narrow."""
+    """Print to the terminal. A table that is too wide is split into accuracies and costs."""
     from rich.console import Console
     from rich.text import Text
 
@@ -74,12 +74,12 @@ def to_terminal(table: Table, console: "Console | None" = None) -> None:
 
 
 def not_run(section: Section) -> str:
-    """The line below a block on the rows of other blocks that nobody asked for here."""
+    """The line below a block that names the rows of other blocks that were not run for this one."""
     return f"not run here: {', '.join(section.not_run)}"
 
 
 def _fitting(section: Section, width: int) -> list[list[int]]:
-    """Column positions, split into as few blocks as fit beside the row names; costs begin a block of their own."""
+    """The positions of the columns, in as few blocks as fit the width. Costs begin a new block."""
     start = max([len(row.name) for row in section.rows] + [6]) + max([len(row.n) for row in section.rows] + [1]) + 6
     needed = [
         2 + max(len(word) for word in [*_words(heading), *(row.entries[i].text + " " for row in section.rows)])
@@ -100,7 +100,7 @@ def _fitting(section: Section, width: int) -> list[list[int]]:
 
 
 def _words(heading: Heading) -> list[str]:
-    """The lines of a heading: one condition or word each, so that it is as narrow as its column."""
+    """A heading as lines, one condition or word per line, so that the column stays narrow."""
     return [*filter(None, heading.group.split(", ")), *heading.text.replace(",", "").split()]
 
 
@@ -128,7 +128,7 @@ def _rich_table(section: Section, columns: list[int]) -> "RichTable":
 
 
 def to_markdown(table: Table) -> str:
-    """GitHub's Markdown: title and caption above, a line of dots before the bounds."""
+    """GitHub's Markdown, with title and caption above the table and a line before the bounds."""
     lines = [f"**{_markdown(table.title)}**", ""] if table.title else []
     lines += [" ".join(_markdown(text) for text in table.caption), ""]
     for section in table.sections:
@@ -161,12 +161,12 @@ LATEX = {
 
 
 def _latex(text: str) -> str:
-    # What pdflatex cannot print is shown by its number rather than dropped.
+    # A character that pdflatex cannot print is shown by its number, not dropped.
     return "".join(LATEX.get(c, c if c.isascii() and c.isprintable() else f"[U+{ord(c):04X}]") for c in text)
 
 
 def _stacked(lines: Sequence[str], side: str) -> str:
-    """A heading over as many lines as it has words, so that it is no wider than its column."""
+    """A heading with one word per line, so that the column stays narrow."""
     text = r"\\".join(map(_latex, lines))
     return rf"\shortstack[{side}]{{{text}}}" if len(lines) > 1 else text
 
@@ -202,7 +202,7 @@ def to_latex(table: Table) -> str:
 
 
 def to_csv(table: Table) -> str:
-    """A line a cell: condition, method, bound, heading, n, asked, mean, half_width, text; shares from 0 to 1."""
+    """One line per cell: condition, method, bound, heading, n, asked, mean, half_width, text. Shares are 0 to 1."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["condition", "method", "bound", "quantity", "runs", "n", "mean", "half_width", "text"])
@@ -212,7 +212,7 @@ def to_csv(table: Table) -> str:
 
 
 def every_cell(table: Table) -> list[dict[str, Any]]:
-    """Every cell as plain values; null where there is no mean or no interval."""
+    """Every cell as plain values; None if there is no mean or no interval."""
     return [cell for section in table.sections for row in section.rows for cell in _cells(section, row)]
 
 

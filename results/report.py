@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def report_options(runs: "Runs", sweep: str) -> tuple["Runs", dict[str, Any]]:
     """The runs to show, and what a preset asks its report to show: its sweep's key `report` (question, layout, ...).
 
-    Where no sweep is named, the newest decides: if a preset asked for it, the report is about its runs alone.
+    If no sweep is named, the newest one decides: if it is a preset's, the report shows only its runs.
     """
     if not sweep:
         newest = max(runs.sweeps, key=lambda each: str(each.get("created")), default={})

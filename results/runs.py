@@ -1,4 +1,4 @@
-"""Runs as they were found in out folders: done ones with their typed record, others with the reason why not."""
+"""The runs of out folders. A done run has its typed record; any other run has a state and a reason."""
 
 import hashlib
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ class LoadedRun:
     folder: Path
     state: str  # done | failed | preempted | running | queued | missing | bad (its files cannot be used)
     reason: str
-    method: str  # empty where nothing says it
+    method: str  # empty if nothing says it
     seed: int | None
     order_seed: int | None
     config: dict[str, Any] | None
@@ -61,12 +61,12 @@ class Runs:
 
     @property
     def absent(self) -> list[LoadedRun]:
-        """Runs that were asked for or begun and have no valid record."""
+        """Runs that were asked for or begun but have no valid record."""
         return [run for run in self.runs if not isinstance(run, DoneRun)]
 
     @property
     def digest(self) -> str:
-        """Twelve hex digits over the records in use: equal for equal records, whatever folder they lie in."""
+        """Twelve hex digits over the records in use. Equal records give equal digits, in whatever folder they are."""
         joined = "\n".join(sorted(run.digest for run in self.done))
         return hashlib.sha256(joined.encode()).hexdigest()[:12]
 

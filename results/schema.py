@@ -1,4 +1,4 @@
-"""What makes a record valid: the types of `record.Record`, and the rules between its fields that types cannot say.
+"""What makes a record valid: the types of `record.Record`, and rules between fields that types cannot express.
 
 `python -m results.schema` writes record.schema.json anew from the class.
 """
@@ -39,7 +39,7 @@ def parse(content: bytes) -> Record:
 
 
 def comparable(record: dict[str, Any]) -> dict[str, Any]:
-    """The record without circumstance: two runs of equal configuration must agree in all of it."""
+    """The record without its circumstances. Two runs with equal configs must agree in all of this."""
     kept = {key: value for key, value in record.items() if key not in CIRCUMSTANCE}
     kept["memory"] = {key: value for key, value in record["memory"].items() if key != "peak_process"}
     kept["config"] = {key: value for key, value in record["config"].items() if key != "execution"}

@@ -1,4 +1,4 @@
-"""Paired differences between methods: t-interval, exact sign-flip test, Holm, and what can be concluded."""
+"""Paired differences between methods: t-interval, exact sign-flip test, Holm's correction, and the conclusion."""
 
 import math
 from collections.abc import Sequence
@@ -44,12 +44,12 @@ class Comparison:
 
     @property
     def smallest_p(self) -> float:
-        """What the test can reach at best at this n: all differences of one sign."""
+        """The smallest p that the test can give at this n: all differences have the same sign."""
         return 2 / 2**self.n if self.n else math.nan
 
     @property
     def can_show(self) -> bool:
-        """Whether any outcome at this n could have been marked after the correction."""
+        """Whether any outcome at this n could be significant after the correction."""
         return self.n > 0 and self.k * self.smallest_p < LEVEL
 
     @property
@@ -61,8 +61,8 @@ class Comparison:
 def sign_flip_p(differences: Sequence[float]) -> float:
     """Two-sided exact sign-flip test: share of all 2^n sign choices whose |sum| is at least the observed one.
 
-    If the two methods were alike, each pair's difference would be as likely with either sign. Meets in the middle:
-    sums of either half are listed and counted against each other, so n = 40 takes 2^20 sums.
+    If the two methods were alike, either sign of each difference would be equally likely. The sums of each half of the
+    pairs are listed and counted against each other, so n = 40 takes 2^20 sums.
     """
     values = np.asarray(differences, dtype=float)
     n = len(values)
@@ -71,7 +71,7 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     if n > MOST_PAIRS:
         raise ValueError(f"{n} pairs are more than the {MOST_PAIRS} that the exact sign-flip test takes")
     first, second = _signed_sums(values[: n // 2]), np.sort(_signed_sums(values[n // 2 :]))
-    # Sums that are equal but for rounding must count as equal.
+    # Sums that differ only by rounding must count as equal.
     least = abs(values.sum()) * (1 - 1e-9) - 1e-12 * np.abs(values).sum()
     above = len(second) - np.searchsorted(second, least - first, side="left")
     below = np.searchsorted(second, -least - first, side="right")
@@ -97,7 +97,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def replicates_needed(k: int) -> int:
-    """The smallest n at which k comparisons can be marked at all: k * 2 / 2^n < 0.05."""
+    """The smallest n at which one of k comparisons can be significant: k * 2 / 2^n < 0.05."""
     n = 1
     while k * 2 / 2**n >= LEVEL:
         n += 1
@@ -105,9 +105,9 @@ def replicates_needed(k: int) -> int:
 
 
 def pair(cell: Cell, reference: Cell, column: Column) -> tuple[list[float], int]:
-    """Differences cell - reference over equal (order_seed, seed), seeds averaged within an order; runs left over.
+    """The differences cell - reference for equal (order_seed, seed), and how many runs have no partner.
 
-    Raises ValueError where equal order seeds stand for different class orders.
+    Seeds are averaged within an order. ValueError if equal order seeds stand for different class orders.
     """
     ours = {(run.order_seed, run.seed): run for run in cell.done}
     theirs = {(run.order_seed, run.seed): run for run in reference.done}
@@ -127,7 +127,7 @@ def pair(cell: Cell, reference: Cell, column: Column) -> tuple[list[float], int]
 def compare(pooled: Pooled, reference: str, column: Column, bounds: bool = False) -> list[Comparison]:
     """Every row against the row `reference`, column by column; bounds only if `bounds`.
 
-    Nothing is compared with a row that nobody asked for in a column; a row whose runs are all missing has n = 0.
+    If nobody asked for a row in a column, it is not compared there. A row whose runs are all missing has n = 0.
     """
     rows = [row for row in pooled.rows if " ".join(row) != reference and (bounds or not pooled.is_bound(row))]
     names = {" ".join(row): row for row in pooled.rows}
@@ -138,7 +138,7 @@ def compare(pooled: Pooled, reference: str, column: Column, bounds: bool = False
         if base is None or not others:
             continue
         pairs = [pair(cell, base, column) for cell in others]
-        # A value that cannot be derived (forgetting of joint) gives no pairs, not a difference of NaN.
+        # A value that cannot be computed (forgetting of joint) gives no pair, not a difference of NaN.
         pairs = [([] if any(map(math.isnan, points)) else points, left) for points, left in pairs]
         p_values = [sign_flip_p(points) for points, _ in pairs]
         for cell, (points, left), p, q in zip(others, pairs, p_values, holm(p_values), strict=True):
@@ -158,7 +158,7 @@ def resolve_row(reference: str, rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def all_in_words(comparisons: Sequence[Comparison], column: Column) -> list[str]:
-    """The sentences of one block of a table: what holds for several rows is said once for them all."""
+    """The sentences of one block of a table. A sentence that holds for several rows is said once."""
     hopeless = [c for c in comparisons if c.n > 1 and not c.can_show]
     if len(hopeless) < 2:
         return [in_words(c, column) for c in comparisons]
@@ -174,7 +174,7 @@ def all_in_words(comparisons: Sequence[Comparison], column: Column) -> list[str]
 
 
 def in_words(comparison: Comparison, column: Column) -> str:
-    """What may be said: a shown difference, or that none was shown and what it would take to show one."""
+    """The conclusion: a difference was shown, or none was shown and how many replicates it would take."""
     c, scale = comparison, 100 if column.kind == "share" else 1
     unit = " points" if scale == 100 else ""
     if not c.n:
@@ -204,7 +204,7 @@ def in_words(comparison: Comparison, column: Column) -> str:
 
 
 def _more_needed(c: Comparison) -> str:
-    """How many replicates would probably settle a difference as large and as steady as the one observed."""
+    """How many replicates would probably show a difference as large and as steady as the observed one."""
     deviation = float(np.std(c.differences, ddof=1))
     if not deviation or not c.mean:
         return ""

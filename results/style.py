@@ -1,11 +1,11 @@
-"""One look for every plot: colours that a colour-blind reader tells apart, one colour and marker a method."""
+"""One look for every plot: one color and one marker per method, in colors that color-blind readers can tell apart."""
 
 import hashlib
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
-# Okabe and Ito's colours and one more; bounds are black and grey.
+# The colors of Okabe and Ito, and one more. Bounds are black and gray.
 COLORS = {
     "cram": "#0072B2",
     "no_refresh": "#D55E00",
@@ -24,13 +24,13 @@ MARKERS = {
     "cram": "o", "no_refresh": "s", "no_snapshot": "^", "refresh_only": "v", "current_decoder": "D", "frozen": "P",
     "er": "h", "naive": "X", "joint": "*", "joint_codes": "p", "all_decoders": "<",
 }  # fmt: skip
-# Variants of a method share its colour and marker: these tell them apart.
+# Variants of a method share its color and marker. Dashes and fillings tell them apart.
 DASHES = ("-", "--", ":", "-.")
 FILLS = ("full", "none", "left", "top")
 
 
 def applied() -> AbstractContextManager[None]:
-    """While this lasts, figures are drawn and saved in this style; nothing of it stays in matplotlib afterwards."""
+    """While this lasts, figures are drawn and saved in this style. Afterwards matplotlib is as it was."""
     import matplotlib
     import seaborn
 
@@ -43,16 +43,16 @@ def applied() -> AbstractContextManager[None]:
 
 
 def color(method: str) -> str:
-    """The method's colour, whatever else is in the plot; a method of one's own gets one by its name."""
+    """The method's color, the same in every plot. A plug-in's method gets a color by its name."""
     if method in COLORS:
         return COLORS[method]
     return OTHERS[hashlib.sha256(method.encode()).digest()[0] % len(OTHERS)]
 
 
 def look(row: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> dict[str, Any]:
-    """Line style of a table's row: the method's colour and marker, and dashes and filling that tell variants apart.
+    """Line style of a table's row: color and marker of the method, dashes and filling of the variant.
 
-    Unknown methods that share a colour count as variants of one another.
+    Plug-in methods that happen to share a color are treated as variants of one another.
     """
     alike = [other for other in rows if color(other[0]) == color(row[0])]
     place = alike.index(row)

@@ -10,7 +10,7 @@ from results.registries import Column
 
 @dataclass(frozen=True)
 class Entry:
-    """One printed value: `text` is what stands in the cell, `summary` the numbers behind it."""
+    """One printed value: `text` is printed, `summary` holds the numbers behind it."""
 
     text: str
     summary: Summary | None = None
@@ -19,7 +19,7 @@ class Entry:
 
 @dataclass
 class Row:
-    """One line: name, how many runs of how many, an entry a heading."""
+    """One line of a table: name, number of runs, and one entry per heading."""
 
     name: str
     bound: bool
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Heading:
-    """The heading of one column; `group` names its condition where conditions are columns."""
+    """The heading of one column. `group` names its condition in the layout `grid`."""
 
     group: str
     text: str
@@ -40,7 +40,7 @@ class Heading:
 class Section:
     """One block of rows under one set of headings; `title` names the condition.
 
-    `not_run` names the rows of other blocks that nobody asked for here; `first` heads the columns of Row.name and n.
+    `not_run`: rows of other blocks that nobody asked for in this one. `first`: the headings of name and n.
     """
 
     title: str
@@ -63,7 +63,7 @@ def cell_summary(cell: Cell, column: Column) -> Summary:
 def number(mean: float, half_width: float, kind: str) -> str:
     """A mean as text, by the kind of its column.
 
-    A share stands in per cent and, as decibels and plain numbers do, with its interval; counts and seconds without.
+    A share is printed in per cent. Shares, decibels and plain numbers have their interval; counts and seconds do not.
     """
     if math.isnan(mean):
         return "–"

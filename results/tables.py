@@ -18,8 +18,8 @@ def print_table(
 ) -> None:
     """Print the main table of an out folder (or of some of its runs) and where the records lie.
 
-    Cells of mixed sources or devices are pooled and the caption says so: runs just made must not end without a table.
-    The caller says why a run is not done, for it knows where the log lies.
+    Cells of mixed sources or devices are pooled, and the caption says so: a command must not end without a table. The
+    caller says why a run is not done, because it knows where the log is.
     """
     from results.build import build
     from results.pooling import select

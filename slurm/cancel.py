@@ -1,6 +1,6 @@
 """Cancel the jobs of runs that are not over; slurm.retry submits them again.
 
-A running run is saved first, as far as Slurm gives it the time.
+A running run is saved first, if Slurm gives it the time.
 """
 
 import subprocess
@@ -18,7 +18,7 @@ OPTIONS = {"method": Option(None, "only the runs of this method")}
 
 
 def main(words: list[str] | None = None) -> int:
-    """Cancel and wait until the jobs are gone; exit code 2 for a command that cannot be carried out."""
+    """Cancel the jobs and wait until they are gone. Returns exit code 2 for a command that cannot be carried out."""
     words = sys.argv[1:] if words is None else words
     help = help_text("slurm.cancel", __doc__ or "", "OUT", OPTIONS)
     return run_command("slurm.cancel", help, lambda: command(words), words)
@@ -33,7 +33,11 @@ def command(words: list[str]) -> int:
 
 
 def cancel(out: Path, method: str | None) -> list[str]:
-    """Cancel the jobs of the runs (of one method); ids of the runs. ValueError if a job holds other runs too."""
+    """Cancel the jobs of all runs, or of one method's; returns the ids of the runs.
+
+    Raises:
+        ValueError: a job also holds a run of another method, or Slurm does not answer.
+    """
     found, note = runs(out)
     if note is not None:
         raise ValueError(note)

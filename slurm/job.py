@@ -1,4 +1,4 @@
-"""What goes on inside a Slurm job: a command carries out run folders; interrupted, it saves and is queued again."""
+"""What goes on inside a Slurm job: a command carries out run folders. If interrupted, it saves and is queued again."""
 
 import contextlib
 import json
@@ -15,17 +15,17 @@ from submitit.core.utils import DelayedSubmission
 from harness.common.folders import OVER, RunFolder
 
 INTERRUPTED = (os.EX_TEMPFAIL, -signal.SIGTERM, -signal.SIGUSR2)
-SAVE_SECONDS = 75  # for the command to save and end, out of the 90 s that Slurm gives
-END_SECONDS = 60  # from SIGTERM to the signal that says what it was for, or the end of the job
-WARNED_SECONDS = 240  # at most from the warning of a time-out to the end of the job, and from its start to ours
+SAVE_SECONDS = 75  # for the command to save and end; Slurm gives 90 s
+END_SECONDS = 60  # from SIGTERM to SIGUSR2, or to the end of the job
+WARNED_SECONDS = 240  # at most: from the warning of a time-out to the end of the job, plus from its start to ours
 STUCK_AFTER = 3
 
 
 class RunFolders:
-    """Called by submitit in the job with a list of run folders; `checkpoint` when Slurm wants the job to end.
+    """submitit calls this in the job with a list of run folders, and `checkpoint` when Slurm wants the job to end.
 
-    Runs go on from their own checkpoints, so what is queued again is only the list of those that are not over.
-    A run whose job of so many minutes timed out 3 times at the same place fails, and the others go on.
+    Each run continues from its own checkpoint, so only the list of unfinished runs is queued again. If a job times out
+    3 times at the same place of a run, that run fails and the others go on.
     """
 
     def __init__(self, command: Sequence[str], minutes: float, place: str = "", times: int = 0):
@@ -41,13 +41,13 @@ class RunFolders:
         while (code := self._exit_code()) is None:
             time.sleep(0.2)
         if code in INTERRUPTED:
-            # Of pre-emption SIGTERM tells first: Slurm then queues the job again itself, or SIGUSR2 comes too.
+            # On pre-emption Slurm sends SIGTERM first. Wait: Slurm queues the job again itself, or SIGUSR2 follows.
             time.sleep(END_SECONDS)
         if code:
             raise RuntimeError(f"{len(unfinished(folders))} of {len(folders)} runs wait, exit code {code}")
 
     def checkpoint(self, folders: list[str]) -> DelayedSubmission | None:
-        """Have what is running saved, and return what is left to do; None if it does not get on."""
+        """Make the running command save, and return the work that is left; None if nothing is left to try."""
         if self.process is not None and self._exit_code() is None:
             self.process.send_signal(signal.SIGUSR2)
             deadline = time.monotonic() + SAVE_SECONDS
@@ -69,7 +69,7 @@ class RunFolders:
     def _exit_code(self) -> int | None:
         if self.process is None:
             return None
-        # Popen is not re-entrant: a signal whose handler polls too must not come inside.
+        # Popen is not re-entrant, and the handler of SIGUSR2 polls too, so the signal has to wait.
         with blocked(signal.SIGUSR2):
             return self.process.poll()
 
@@ -81,7 +81,7 @@ def unfinished(folders: Sequence[str]) -> list[str]:
 
 @contextlib.contextmanager
 def blocked(number: int) -> Iterator[None]:
-    """Keep a signal waiting meanwhile."""
+    """While this lasts, a signal is held back."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     try:
         yield

@@ -1,4 +1,4 @@
-"""Which run is in which job, what Slurm says of it, and what state the run is in by that and by its own files."""
+"""Which run is in which job, and the state of each run by what Slurm says and what the run's own files say."""
 
 import subprocess
 import time
@@ -16,7 +16,7 @@ ENDED = ("failed", "lost", "done")
 
 @dataclass(frozen=True)
 class QueuedRun:
-    """One run and how it does; `age` is the heartbeat's, in seconds, `position` as in status.json."""
+    """One run and its state. `age`: seconds since the last heartbeat. `position`: as in status.json."""
 
     run_id: str
     method: str
@@ -30,14 +30,14 @@ class QueuedRun:
 
 
 def submissions(out: Path) -> list[dict[str, Any]]:
-    """What was submitted from this folder, oldest first: settings, command, code, jobs (id -> run ids)."""
+    """All submissions of this folder, oldest first: settings, command, code, jobs (id -> run ids)."""
     found = [read_json(file) for file in sorted((out / "slurm").glob("*/jobs.json"))]
     found = [content for content in found if isinstance(content.get("jobs"), dict)]
     return [{**content, "jobs": {job: run_ids(runs) for job, runs in content["jobs"].items()}} for content in found]
 
 
 def run_ids(names: object) -> list[str]:
-    """Those of some names that can be run ids: no path leads out of a folder of runs by them."""
+    """The names that can be run ids. Others are left out, so that no path leads out of the folder of runs."""
     return [name for name in names if is_run_id(name)] if isinstance(names, list) else []
 
 
@@ -47,7 +47,7 @@ def job_of(out: Path) -> dict[str, str]:
 
 
 def squeue(out: Path) -> dict[str, str]:
-    """Job id -> state of all jobs of the owner of the folder. ValueError where Slurm does not answer."""
+    """Job id -> state, for all jobs of the folder's owner. ValueError if Slurm does not answer."""
     command = ["squeue", "--noheader", "--array", "--format=%i %T", f"--user={(out / 'slurm').stat().st_uid}"]
     try:
         answer = subprocess.run(command, capture_output=True, text=True, timeout=60)
@@ -59,14 +59,14 @@ def squeue(out: Path) -> dict[str, str]:
 
 
 def alive(out: Path) -> dict[str, str]:
-    """Run id -> job id of the runs that have a job now. ValueError where Slurm does not answer."""
+    """Run id -> job id, for the runs that have a job now. ValueError if Slurm does not answer."""
     jobs = job_of(out)
     known = squeue(out) if jobs else {}
     return {run: job for run, job in jobs.items() if job in known}
 
 
 def sacct(jobs: set[str]) -> dict[str, str]:
-    """Job id -> how it ended, as far as Slurm's accounting knows; empty where there is no accounting."""
+    """Job id -> how the job ended, as far as Slurm's accounting knows; empty on clusters without accounting."""
     ended: dict[str, str] = {}
     numbers = sorted({job.partition("_")[0] for job in jobs})
     command = ["sacct", "-n", "-X", "-P", "--format=JobID,State", "-j", ",".join(numbers)]
@@ -81,7 +81,7 @@ def sacct(jobs: set[str]) -> dict[str, str]:
 
 
 def runs(out: Path) -> tuple[list[QueuedRun], str | None]:
-    """All runs of a folder, and a note where Slurm could not be asked (then none is said to be lost)."""
+    """All runs of a folder, and a note if Slurm does not answer. In that case no run is called lost."""
     jobs, note, known = job_of(out), None, {}
     if jobs:
         try:
@@ -106,10 +106,10 @@ def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> Q
         state, reason = "lost", "its record.json is gone or was cut"
     elif job in known:
         if known[job] in ("RUNNING", "COMPLETING"):
-            begun = status.position is not None  # also where another command has set it to queued since
+            begun = status.position is not None  # even if another command has set it to queued since then
             state = "running" if state == "queued" and begun else state
         elif state != "failed":
-            # A job that waits although its run was going on was taken off its node without a word.
+            # The run was going on, but its job waits: Slurm took the job off its node without a word.
             state = "queued" if state == "queued" else "preempted"
     elif job is not None and asked and state != "failed":
         state, reason = "lost", f"job {job} is gone and the run is not done"
@@ -120,7 +120,7 @@ def _run(folder: Path, job: str | None, known: dict[str, str], asked: bool) -> Q
 
 
 def _touched(lock: Path) -> float | None:
-    """When the process of a run last said that it is alive; it does so also in long steps."""
+    """When the process of a run last touched its lock. It does so in long steps too."""
     try:
         return lock.stat().st_mtime
     except OSError:
@@ -128,7 +128,7 @@ def _touched(lock: Path) -> float | None:
 
 
 def _is_dead(folder: Path, age: float | None) -> bool:
-    """Whether a run that no Slurm job carries out has stopped without a word."""
+    """Whether a run without a Slurm job has stopped without a word."""
     gone = is_gone(read_json(folder / "lock"))
     return (age is None or age > STALE_SECONDS) if gone is None else gone
 
@@ -140,7 +140,7 @@ def _method(folder: Path) -> str:
 
 
 def _with_end(run: QueuedRun, how: str | None) -> QueuedRun:
-    """With what the accounting says of a lost run's job."""
+    """The same run; if it is lost, its reason also says how its job ended."""
     if run.state != "lost" or not how:
         return run
     return replace(run, reason=f"{run.reason} (Slurm: {how})")

@@ -1,4 +1,4 @@
-"""Runs become job arrays: grouped by equal resources, several runs a job if asked, split at the longest array."""
+"""Runs become job arrays: runs with equal resources share an array, and `slurm.runs_per_job` of them share a job."""
 
 import io
 import shlex
@@ -25,10 +25,10 @@ from slurm.jobs import alive
 from slurm.settings import resources
 
 T = TypeVar("T")
-# Each pre-emption of a job of 10 minutes or less counts as a time-out for submitit; what makes no progress is found
-# out by the job itself (slurm/job.py).
+# submitit counts each pre-emption of a job of 10 minutes or less as a time-out, so its own bound is lifted. The job
+# itself finds out whether a run makes no progress (slurm/job.py).
 MAX_REQUEUES = 10**6
-# A signal that comes while Python starts, before submitit listens, would end the job as if it had failed.
+# Ignore SIGUSR2 until submitit listens: if it came while Python starts, the job would end as if it had failed.
 DEAF = """bash -c 'trap "" USR2; exec "$0" "$@"'"""
 
 
@@ -53,7 +53,7 @@ class Executor(SlurmExecutor):
         return 2
 
     def script(self, jobs: int) -> str:
-        """What is handed to sbatch for that many jobs."""
+        """The text that sbatch gets for that many jobs."""
         if jobs > 1:
             self.parameters["map_count"] = jobs
         return self._make_submission_file_text(self._submitit_command_str, uuid.uuid4().hex)
@@ -78,7 +78,7 @@ def chunks(items: Sequence[T], size: int) -> list[list[T]]:
 
 
 def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = ROOT) -> Executor:
-    """submitit's executor with all that this array asks for; its files go to `folder`."""
+    """submitit's executor with the resources of this array; its files go to `folder`."""
     asked = array.asked
     made = Executor(folder, max_num_timeout=MAX_REQUEUES, python=f"{DEAF} {shlex.quote(sys.executable)}")
     path = f"export PYTHONPATH={shlex.quote(str(code))}${{PYTHONPATH:+:$PYTHONPATH}}"
@@ -97,7 +97,7 @@ def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = 
         "setup": [*settings["setup"], path, f"cd {shlex.quote(str(code))}"],
         "additional_parameters": {"requeue": True, **asked["extra"]},
     }
-    # submitit would send a wckey of its own, which clusters that check these keys refuse.
+    # submitit would send a wckey of its own, and clusters that check these keys would refuse it.
     made.update_parameters(**{name: value for name, value in given.items() if value is not None}, wckey=None)
     return made
 
@@ -126,7 +126,10 @@ def submit(
 ) -> list[str]:
     """Submit runs (folder -> method) that `command FOLDER ...` carries out; returns the ids of the jobs.
 
-    Runs of which a job is queued or running already are left alone. ValueError with sbatch's words if it refuses.
+    Runs that already have a job are left alone.
+
+    Raises:
+        ValueError: sbatch refuses; the line has its words.
     """
     check_slurm()
     with locked(out):
@@ -160,7 +163,7 @@ def submit(
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep back what submitit prints; where sbatch refuses, its words are part of the error already."""
+    """Hold back what submitit prints. If sbatch refuses, its words are part of the error already."""
     said = io.StringIO()
     with redirect_stderr(said):
         yield
@@ -175,7 +178,7 @@ def refusal(error: Exception) -> str:
 
 @contextmanager
 def locked(out: Path) -> Iterator[None]:
-    """One submission at a time, so that two of the same runs do not both find them free."""
+    """One submission at a time, so that two commands do not submit the same runs."""
     (out / "slurm").mkdir(parents=True, exist_ok=True)
     with FileLock(out / "slurm" / ".lock"):
         yield

@@ -1,15 +1,17 @@
-"""Submit again the runs that failed or were lost; never one that is done, or that has a job.
+"""Submit again the runs that failed or were lost. Runs that are done or have a job are left alone.
 
-Lost runs go on with the code that they were submitted with. Failed ones run with the code as it is now: they continue
-from their checkpoint if that is the same code, else they start anew (resume=force: they continue, and the record says
-which sources made what came before).
+Lost runs continue with the code that they were submitted with. Failed runs take the code as it is now: if it is the
+code of their checkpoint, they continue, else they start anew. With resume=force they continue in any case, and the
+record says which sources made the earlier part.
 """
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from harness.common import plugins
 from harness.common.files import read_json, sha256, write_json
 from harness.common.words import DONE, Option, help_text, one_folder, parse, run_command
 from slurm import launcher, snapshot
@@ -27,7 +29,7 @@ OPTIONS = {
 
 
 def main(words: list[str] | None = None) -> int:
-    """Submit again; exit code 0 if all went well (also if there is nothing to do), else 2."""
+    """Submit again. Returns exit code 0 if all went well (also if there is nothing to do), else 2."""
     words = sys.argv[1:] if words is None else words
     help = help_text("slurm.retry", __doc__ or "", "OUT", OPTIONS)
     return run_command("slurm.retry", help, lambda: command(words), words)
@@ -53,7 +55,7 @@ def command(words: list[str]) -> int:
 
 
 def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: bool) -> list[str]:
-    """Submit runs, those of the same settings and code together; ids of the jobs."""
+    """Submit runs, those with equal settings and code together; returns the ids of the jobs."""
     before = {run: content for content in submissions(out) for of_job in content["jobs"].values() for run in of_job}
     known = squeue(out) if before else {}
     alike: dict[str, tuple[dict[str, Any], list[str], Path, dict[Path, str]]] = {}
@@ -61,9 +63,9 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
         config, old = read_json(out / run.run_id / "config.json"), before.get(run.run_id, {})
         if not isinstance(config.get("execution"), dict) or not isinstance(config.get("plugins"), list):
             raise ValueError(f"{out / run.run_id / 'config.json'} is no config of a run; ask for the run again")
-        for plugin in config["plugins"] if run.state == "failed" else ():
+        for plugin in plugins.of_run(config) if run.state == "failed" else ():
             unchanged(plugin, run)
-        # The run itself sees which sources made its checkpoint, and starts anew if they are others.
+        # The run itself sees which sources made its checkpoint. If they are others, it starts anew.
         config["execution"].setdefault("checkpoint", {})["resume"] = "force" if force else "same"
         write_json(out / run.run_id / "config.json", config)
         if read_json(out / run.run_id / "lock").get("job") not in (None, *known):
@@ -72,7 +74,7 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
         command = old.get("command") or [sys.executable, "-m", "harness.run_folders"]
         code = Path(old["code"]) if run.state == "lost" and "code" in old else None
         if code is None or not code.is_dir():
-            code = snapshot.take(out, [config["plugins"]])
+            code = snapshot.take(out, [plugins.of_run(config)])
         key = json.dumps([settings, command, str(code)])
         alike.setdefault(key, (settings, command, code, {}))[3][out / run.run_id] = run.method
     jobs = []
@@ -81,8 +83,8 @@ def resubmit(out: Path, again: list[QueuedRun], more: dict[str, Any], force: boo
     return jobs
 
 
-def unchanged(plugin: dict[str, str], run: QueuedRun) -> None:
-    """ValueError for a plug-in that is not the one of this run any more: its bytes are part of what a run is."""
+def unchanged(plugin: Mapping[str, str], run: QueuedRun) -> None:
+    """ValueError if a plug-in was changed: its bytes are part of what identifies a run."""
     file = Path(plugin["path"])
     if not file.is_file() or sha256(file) != plugin["sha256"]:
         raise ValueError(
@@ -92,7 +94,7 @@ def unchanged(plugin: dict[str, str], run: QueuedRun) -> None:
 
 
 def with_more(settings: dict[str, Any], method: str, more: dict[str, Any]) -> dict[str, Any]:
-    """Settings in which this method gets the resources asked for, over what was set for it alone."""
+    """The settings with other resources for this method; they win over what was set for it before."""
     own = {**settings["per_method"].get(method, {}), **more}
     return {**settings, **more, "per_method": {**settings["per_method"], method: own} if own else {}}
 

@@ -14,9 +14,9 @@ ASKED = ("partition", "account", "qos", "constraint", "gpus", "cpus", "memory", 
 
 
 def submit_shares(out: Path, folders: Sequence[Path], given: Mapping[str, str], command: Sequence[str]) -> str:
-    """Submit `command workers=CPUS FOLDER` for each folder below `out`; says how to see how the jobs do.
+    """Submit `command workers=CPUS FOLDER` for each folder below `out`. Returns a line that says how to watch the jobs.
 
-    given: slurm settings as they were typed, by name.
+    given: name -> text of Slurm settings, as they were typed.
 
     Raises:
         ValueError: a setting is unknown or not possible, or Slurm refuses.

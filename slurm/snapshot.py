@@ -1,4 +1,4 @@
-"""The code that is submitted is the code that runs: a copy by content, next to the runs."""
+"""The code that is submitted is the code that runs. A copy of it lies next to the runs, named by its content."""
 
 import hashlib
 import json
@@ -18,7 +18,8 @@ LARGEST = 500_000_000  # bytes of annotations
 def take(out: Path, plugins: Iterable[Listed] = ()) -> Path:
     """Copy the sources and the user's plug-ins to OUT/slurm/code/<hash of their content>, if they are not there yet.
 
-    `plugins` lists the plug-in files of each run. git.json says which commit it was, uncommitted.diff what differed.
+    `plugins` lists the plug-in files of each run. git.json says which commit the sources are, uncommitted.diff how they
+    differ from it.
     """
     content = {str(path.relative_to(ROOT)): path.read_bytes() for path in source_files()}
     for listed in plugins:
@@ -28,7 +29,7 @@ def take(out: Path, plugins: Iterable[Listed] = ()) -> Path:
 
 
 def annotations(out: Path, path: Path) -> Path:
-    """Copy the user's annotations, a file or a folder, to OUT/slurm/annotations/<hash>/; where they are there."""
+    """Copy the user's annotations, a file or a folder, to OUT/slurm/annotations/<hash>/; returns the copy."""
     files = [path] if path.is_file() else [each for each in sorted(path.rglob("*")) if each.is_file()]
     files = [each for each in files if not any(part.startswith(".") for part in each.relative_to(path.parent).parts)]
     size = sum(each.stat().st_size for each in files)
@@ -40,7 +41,7 @@ def annotations(out: Path, path: Path) -> Path:
 
 
 def kept(place: Path, content: dict[str, bytes], more: Callable[[], dict[str, bytes]] = dict) -> Path:
-    """The folder in `place` that is named by a hash of its content; made, with `more` beside, if it is not there."""
+    """The folder in `place` named by a hash of its content. If it is missing, it is made, and gets `more` too."""
     digest = hashlib.sha256()
     for name, data in sorted(content.items()):
         digest.update(f"{name}\0{len(data)}\0".encode() + data)
@@ -65,7 +66,7 @@ def source_files() -> list[Path]:
 
 
 def git_files() -> dict[str, bytes]:
-    """Commit and differences of a git checkout, or of the snapshot that these sources are; nothing elsewhere."""
+    """Commit and differences of a git checkout, or of the snapshot that these sources are; else nothing."""
     state = git_state()
     if state["commit"] is None:
         return {}

@@ -1,7 +1,7 @@
 """Show the runs of a folder and how each of them does.
 
-States: queued, running, preempted (saved, waits to go on), failed, lost (its job is gone without a word; slurm.retry
-submits it again), done.
+States: queued, running, preempted (it is saved and waits to continue), failed, lost (its job is gone without a word;
+slurm.retry submits it again), done.
 """
 
 import json
@@ -29,7 +29,7 @@ OPTIONS = {
 
 
 def main(words: list[str] | None = None) -> int:
-    """Print the states; exit code 0 if no run is failed or lost, 1 if some are, 2 for a command that cannot be run."""
+    """Print the states. Exit code: 0 if no run is failed or lost, 1 if some are, 2 for a command that cannot be run."""
     words = sys.argv[1:] if words is None else words
     help = help_text("slurm.status", __doc__ or "", "OUT", OPTIONS)
     return run_command("slurm.status", help, lambda: command(words), words)
@@ -53,7 +53,7 @@ def command(words: list[str]) -> int:
 
 
 def watch(out: Path, only: set[str] | None = None, method: str | None = None) -> None:
-    """Show a live table until all runs (or those with ids in `only`) are over; plain lines where no terminal is."""
+    """Show a live table until all runs (or those in `only`) are over. Without a terminal, print plain lines."""
     console, before = Console(stderr=True, highlight=False), None
     with Live(console=console, auto_refresh=False, transient=True) as live:
         while True:
@@ -70,13 +70,13 @@ def watch(out: Path, only: set[str] | None = None, method: str | None = None) ->
 
 
 def selected(found: list[QueuedRun], only: set[str] | None, method: str | None) -> list[QueuedRun]:
-    """Some of the runs: by id, by method."""
+    """The runs whose id is in `only` and whose method is `method`; None stands for all."""
     kept = [run for run in found if only is None or run.run_id in only]
     return [run for run in kept if method in (None, run.method)]
 
 
 def rendered(shown: list[QueuedRun], note: str | None, found: list[QueuedRun] | None = None) -> Group:
-    """A table of runs, ordered by state, and the numbers of all that were found."""
+    """A table of the runs in `shown`, ordered by state, and how many of `found` are in which state."""
     table = Table(box=None, pad_edge=False)
     for name in ("run", "state", "job", "where", "to go", "heartbeat", "restarts", "reason"):
         table.add_column(name, overflow="fold", no_wrap=name == "state")
@@ -90,7 +90,7 @@ def rendered(shown: list[QueuedRun], note: str | None, found: list[QueuedRun] | 
 
 
 def plain(text: str) -> Text:
-    """Text as it is: no markup, and no characters that move a terminal's cursor."""
+    """Text without markup and without characters that move a terminal's cursor."""
     return Text("".join(each if each.isprintable() else " " for each in text))
 
 
@@ -110,7 +110,7 @@ def where(run: QueuedRun) -> str:
 
 
 def seconds_to_go(run: QueuedRun) -> float | None:
-    """From the experiences that the present process has finished; None before it has finished one."""
+    """Estimated seconds to go, by the experiences that this process has finished; None before the first one."""
     place = run.position
     if run.state != "running" or run.started is None or not place or place.get("first") is None:
         return None

@@ -18,7 +18,6 @@ from results.pooling import pool, select
 from results.registries import PLOTS
 from tests import tiny
 
-ROOT = Path(__file__).parent.parent
 HONEST = ("grows", "branch_a_name", "one_sample", "two_views", "from_buffer", "dark", "tells")
 CHEATS = {
     "hides_state": r"strict state.*record is not that of the run left alone",
@@ -144,14 +143,6 @@ def test_the_first_of_two_views_is_the_clip_and_the_other_is_moved(plugin, monke
         plain = own.take([place[int(row)] for row in batch.sample_id]).clips
         assert (batch.clips[:, 0] == plain).all()
         assert (batch.clips[:, 1] != plain).any()
-
-
-def test_the_example_of_the_readme_passes_the_check(tmp_path, capsys):
-    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.DOTALL)
-    (tmp_path / "mine.py").write_text(example)
-    code, said = checked([f"plugins=[{tmp_path / 'mine.py'}]", "method=weighted", "weighted.weight=0.3"], capsys)
-    assert code == 0, said
-    assert said["weighted"].count("  ok ") == 4, said
 
 
 def test_built_in_methods_pass_the_check_of_a_user(capsys):

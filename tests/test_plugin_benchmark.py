@@ -12,58 +12,9 @@ from harness import list as listing
 from harness.common import plugins
 from harness.run import main
 from results.load import load
+from tests.pages import template
 
-BARS = '''
-"""Bars that move, drawn in memory, and a protocol on them."""
-from dataclasses import dataclass, replace
-
-import numpy as np
-import pandas as pd
-
-from benchmarks import BENCHMARKS, Benchmark, BenchmarkSettings, BenchmarkSource
-from benchmarks.clips import ClipTable
-from benchmarks.memory import MemoryReader
-from benchmarks.protocols import Protocol, register
-from harness.common.settings import setting
-
-TURNS = {"down": 0, "right": 1, "up": 2, "left": 3}
-
-
-@dataclass(frozen=True)
-class BarsSettings(BenchmarkSettings):
-    tasks: int = setting(2, "tasks of the stream", minimum=1)
-    clips: int = setting(3, "clips of each direction and split", minimum=1)
-
-
-@BENCHMARKS.register("bars")
-class Bars(BenchmarkSource):
-    """Bars that move in one of four directions."""
-
-    Settings = BarsSettings
-
-    def describe(self):
-        names = [(split, way, k) for split in ("train", "valid", "test") for way in TURNS
-                 for k in range(self.settings.clips)]
-        rows = pd.DataFrame(names, columns=["split", "direction", "number"]).assign(start=0, stop=1)
-        rows["sample_id"] = [f"{split}/{way}/{k}" for split, way, k in names]
-        table = ClipTable.of(rows.assign(file=rows["sample_id"], group=rows["sample_id"]), self.cache, ("direction",))
-        return Benchmark(self.name, table, "direction", 8, 32, 32, reader=None)
-
-    def load(self, workers):
-        found = self.describe()
-        clips = np.stack([draw(row.direction, row.Index) for row in found.table.frame.itertuples()])
-        return replace(found, reader=MemoryReader(clips))
-
-
-def draw(direction, number):
-    frames = np.full((8, 32, 32, 3), 40 + number, np.uint8)
-    for t in range(8):
-        frames[t, 4 * t : 4 * t + 4] = 255
-    return np.rot90(frames, TURNS[direction], axes=(1, 2))
-
-
-register(Protocol("bars-2", 1, "bars", "direction", 2, "200kB", "final_accuracy", "two tasks", "none", {"clips": 3}))
-'''
+BARS = template("bars.py")  # of docs/writing-a-benchmark.md
 
 
 @pytest.fixture
@@ -123,7 +74,7 @@ def test_what_is_no_benchmark_is_refused(tmp_path):
     for text, message in (
         ("from benchmarks import BENCHMARKS\nBENCHMARKS.register('x')(int)", "not a benchmarks.registry.Benchmark"),
         (BARS.replace('register("bars")', 'register("kinetics")'), "benchmark 'kinetics' is built in"),
-        (BARS.replace('"bars-2", 1', '"k700-10", 1'), "protocol 'k700-10/v1' is built in"),
+        (BARS.replace('name="bars-2"', 'name="k700-10"'), "protocol 'k700-10/v1' is built in"),
     ):
         file = tmp_path / "wrong.py"
         file.write_text(text)

@@ -117,9 +117,10 @@ BACKWARDS = {
 # What a folder of harness may import of the others; harness.common may be imported by all.
 HARNESS = {
     "harness.common": set(),
-    "harness.config": set(),
+    "harness.config": {"loggers"},
     "harness.storage": set(),
-    "harness.training": {"config", "storage", "launching"},
+    "harness.loggers": {"storage"},
+    "harness.training": {"config", "storage", "launching", "loggers"},
     "harness.launching": {"config", "storage", "training"},
     "harness.planning": {"config", "training"},
     "harness.benchmarking": {"config", "training", "planning"},

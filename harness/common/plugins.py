@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from harness.common.files import sha256
 from harness.common.registry import REGISTRIES, drop, plugin_of
@@ -30,8 +31,16 @@ LOADED: dict[Path, Plugin] = {}
 Listed = Sequence[Mapping[str, str]]  # path and sha256 of each file, as a run's config records them
 
 
+def of_run(config: Mapping[str, Any]) -> Listed:
+    """The user's files that a run needs: those that its id is made of, then those of its loggers."""
+    listed = [*config["plugins"], *config["execution"].get("log", {}).get("plugins", ())]
+    return list({entry["path"]: entry for entry in listed}.values())
+
+
 def load_listed(listed: Listed, root: Path) -> None:
     """Load the plug-ins of a run: the copies below `root` if it is a snapshot of the sources, else the user's.
+
+    Others stay: those of launchers, tables and plots, which the command named, are in no run's list.
 
     Raises:
         ValueError: a file is not the one that the run was asked for with.
@@ -44,7 +53,7 @@ def load_listed(listed: Listed, root: Path) -> None:
             raise ValueError(f"plugins: '{file}' was changed since the run was asked for; ask for it again")
     for file in files:
         if file.resolve() not in imported:  # what a plug-in imports registers nothing itself
-            imported |= {path.resolve() for path in load([str(file)])[0].imports}
+            imported |= {path.resolve() for path in _load_one(str(file)).imports}
 
 
 def places(listed: Listed, root: Path) -> list[Path]:
@@ -59,6 +68,12 @@ def places(listed: Listed, root: Path) -> list[Path]:
     folders = list(dict.fromkeys(Path(entry["path"]).parent for entry in listed))
     files = [Path(entry["path"]) for entry in listed]
     return [root / "plugins" / listed[0]["sha256"] / str(folders.index(file.parent)) / file.name for file in files]
+
+
+def named(words: Sequence[str]) -> list[str]:
+    """The files that `plugins=[...]` names among the words of a command line."""
+    lists = [word.partition("=")[2].strip("[]") for word in words if word.startswith("plugins=")]
+    return [path.strip() for text in lists for path in text.split(",") if path.strip()]
 
 
 def load(paths: Sequence[str]) -> list[Plugin]:
@@ -123,5 +138,7 @@ def _execute(given: str, path: Path) -> tuple[dict[str, list[str]], tuple[Path, 
     finally:
         sys.path.remove(str(path.parent))
     new = [getattr(sys.modules[each], "__file__", None) for each in set(sys.modules) - known - {name}]
-    imports = sorted(Path(file) for file in new if file and Path(file).resolve().parent == path.parent)
+    # Some modules of torch name files that do not exist, relative to whatever folder the command began in.
+    files = {Path(file).resolve() for file in new if file and Path(file).is_file()}
+    imports = sorted(file for file in files if file.parent == path.parent)
     return registered, tuple(imports)

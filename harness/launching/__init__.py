@@ -1,7 +1,7 @@
 """Launchers carry out runs: in processes of this machine, in this process, or as jobs of a cluster.
 
-A launcher gets run folders that hold config.json, and says in each folder's status.json what became of the run. May
-import harness.common, config and storage, and of training the loop alone; `signals` imports nothing of the project.
+A launcher gets run folders that hold config.json. It writes to each folder's status.json what became of the run. This
+room may import harness.common, config, storage, and the loop of training. `signals` imports nothing of the project.
 
 folders -> launcher -> (a process, a job) -> `execution.execute`: lease -> the loop -> status.json, record.json
 """

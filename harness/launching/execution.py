@@ -14,8 +14,9 @@ from typing import Any
 
 from harness.common.files import read_json, text_of
 from harness.common.folders import RunFolder
+from harness.config.run_config import RunConfig
 from harness.launching.signals import Interrupted, Stop
-from harness.storage.lease import STALE_MINUTES, Lost, described, taken
+from harness.storage.lease import Lost, described, taken
 
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 
@@ -23,13 +24,13 @@ SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 def execute(
     folder: Path, show: Callable[[dict[str, Any]], None], stop: Stop | None = None
 ) -> Exception | Interrupted | None:
-    """Carry out one run in this process and keep its status.json; what makes it fail is returned, its trace logged.
+    """Carry out one run in this process and keep its status.json. Returns the error if it fails, and logs the trace.
 
-    Once `stop` is asked, the run is saved between two steps and is then preempted.
+    When `stop` says so, the run is saved between two steps, and its state is then preempted.
     """
     try:
         config = read_config(folder)
-        minutes = config["execution"].get("lock", {}).get("stale_minutes", STALE_MINUTES)
+        minutes = config.execution.lock.stale_minutes
     except ValueError as error:
         note(folder, state="failed", reason=str(error))
         return error
@@ -47,7 +48,7 @@ def execute(
 
 
 def _carry_out(
-    config: dict[str, Any], folder: Path, reporter: "Reporter", stop: Stop | None
+    config: RunConfig, folder: Path, reporter: "Reporter", stop: Stop | None
 ) -> Exception | Interrupted | None:
     from harness.training.execute import run
 
@@ -79,7 +80,7 @@ class Reporter:
     """The progress callback of one run: status.json now and then, and the display more often."""
 
     def __init__(self, folder: Path, show: Callable[[dict[str, Any]], None], check: Callable[[], None]):
-        """`check` raises where the run is not ours any more."""
+        """`check` raises if another process has taken the run over."""
         self.folder, self.show, self.check = folder, show, check
         self.shown = self.written = 0.0
         self.place: tuple[int, str] | None = None
@@ -109,7 +110,7 @@ def reason_of(error: Exception) -> str:
 
 
 def note(folder: Path, **changes: Any) -> None:
-    """Change status.json; it is no reason to fail that it cannot be written. On a full disk it is written in place."""
+    """Change status.json, but never raise. If the disk is full, overwrite the old file in place."""
     run = RunFolder(folder)
     try:
         run.write_status(**changes)
@@ -120,14 +121,10 @@ def note(folder: Path, **changes: Any) -> None:
             opened.truncate()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a run folder; ValueError where it is no config of a run."""
+def read_config(folder: Path) -> RunConfig:
+    """What config.json of a run folder asks for; ValueError if it is no config of a run."""
     file = folder / "config.json"
     try:
-        config = json.loads(file.read_text())
+        return RunConfig.of(json.loads(file.read_text()))
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
-    parts = ("benchmark", "method", "compressor", "classifier", "replay", "memory", "execution")
-    if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in parts):
-        raise ValueError(f"{file} is no config of a run; ask for the run again")
-    return config

@@ -1,4 +1,4 @@
-"""What is shown while runs go on: a bar a run on a terminal, one block of text in a notebook, plain lines elsewhere."""
+"""What is shown while runs go on: one bar per run on a terminal, a text in a notebook, lines elsewhere (on stderr)."""
 
 import time
 from collections import Counter
@@ -25,7 +25,7 @@ class Clock:
     durations: list[float] = field(default_factory=list)
 
     def move(self, experience: int) -> bool:
-        """Note the experience the run is in; True if it has just left another one."""
+        """Note the experience that the run is in; True if the experience has just changed."""
         now, before = time.monotonic(), self.experience
         if experience != before:
             if before is not None:
@@ -34,7 +34,7 @@ class Clock:
         return before not in (None, experience)
 
     def left(self, n_experiences: int) -> float | None:
-        """Seconds to go, from the mean of the experiences so far; None in the first one."""
+        """Seconds to go, by the mean time of the finished experiences; None during the first one."""
         if not self.durations or self.experience is None:
             return None
         mean = sum(self.durations) / len(self.durations)
@@ -50,7 +50,7 @@ class Clock:
 
 
 class Display:
-    """Shows several runs at once; a context manager. `update` takes the position that harness.training.loop reports."""
+    """Shows several runs at once; a context manager. `update` gets the position that the loop reports."""
 
     def __init__(self, names: dict[str, str], console: Console | None = None):
         self.names, self.console = names, console or Console(stderr=True, highlight=False)
@@ -81,7 +81,7 @@ class Display:
             self.tasks[run_id] = self.bars.add_task(self.names[run_id], total=1.0, where="starts")
 
     def update(self, run_id: str, position: dict[str, Any]) -> None:
-        """A run is at a position: experience, n_experiences, phase, step, steps, loss."""
+        """Show where a run is; `position` has experience, n_experiences, phase, step, steps and loss."""
         clock, n = self.clocks[run_id], position["n_experiences"]
         left_one = clock.move(position["experience"])
         where = position_text(position, clock.left(n))
@@ -121,7 +121,7 @@ def position_text(position: dict[str, Any], left: float | None) -> str:
 
 
 def names_of(folders: Sequence[Path]) -> dict[str, str]:
-    """Run id -> name for the screen: the run id, without its hash where that says enough."""
+    """Run id -> name for the screen: the run id without its hash, if that is still unique."""
     short = {folder.name: folder.name.rpartition("-")[0] for folder in folders}
     often = Counter(short.values())
     return {run_id: name if often[name] == 1 else run_id for run_id, name in short.items()}

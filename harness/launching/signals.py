@@ -12,12 +12,12 @@ BEFORE = "stopped before its first step; it starts again"
 class Interrupted(BaseException):
     """The run was asked to stop; if it has a state, it is saved, and the same run continues from there.
 
-    No `Exception`: what tolerates errors, as of a bad video, must not tolerate this.
+    It is no `Exception`, because code that tolerates errors, such as a bad video, must not tolerate this.
     """
 
 
 class Stop:
-    """Whether a run is asked to stop; called between two steps. Nobody asks before `listen`."""
+    """Says whether a run is asked to stop. The loop calls it between two steps. Before `listen` nobody can ask."""
 
     def __init__(self) -> None:
         self.asked = self.hurried = False
@@ -26,7 +26,7 @@ class Stop:
         return self.asked
 
     def listen(self) -> "Stop":
-        """From now on SIGTERM and SIGUSR2 do not end this process but ask."""
+        """From now on SIGTERM and SIGUSR2 do not end this process, but ask it to stop."""
         for number in (signal.SIGTERM, signal.SIGUSR2):
             signal.signal(number, self._come)
         return self
@@ -39,7 +39,7 @@ class Stop:
 
     @contextlib.contextmanager
     def at_once(self) -> Iterator[None]:
-        """For what has no state that could be saved and may take long, as the making of data: a signal ends it."""
+        """For long work without a state to save, such as making videos: a signal ends it at once."""
         if self.asked:
             raise Interrupted(BEFORE)
         self.hurried = True
@@ -51,7 +51,7 @@ class Stop:
 
 @contextlib.contextmanager
 def stopped_by_signals() -> Iterator[None]:
-    """SIGTERM, SIGHUP and SIGUSR2 end the command as Ctrl-C does, so that no run outlives it."""
+    """SIGTERM, SIGHUP and SIGUSR2 end the command as Ctrl-C does, so that no run outlives the command."""
     numbers = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR2)
 
     def interrupt(number: int, frame: Any) -> None:

@@ -1,8 +1,9 @@
-"""The state of a run between two steps, as files that are never changed once written; loads without running code.
+"""The state of a run between two steps. A file is never changed once it is written, and loading runs no code.
 
 A checkpoint is a manifest (manifest-V.json: version, run, sources, checksums) that names a state file (state-V.pt) and
-the chunk files of stored rows (NAME-K-vV.bin); a chunk that did not change keeps the file of an earlier version. All is
-fsynced before the manifest that names it is put in place. The two newest manifests stay; what neither names goes.
+the chunk files of stored rows (NAME-K-vV.bin). A chunk that did not change keeps the file of an earlier version. All
+files are fsynced before the manifest that names them is put in place. The two newest manifests stay; files that neither
+of them names are removed.
 """
 
 import contextlib
@@ -28,7 +29,7 @@ KEPT = 2  # manifests
 CHUNKED_FROM = 1 << 16  # bytes of stored rows; fewer are part of the state file
 WRITERS = 2  # threads: one hashes while the other waits for the disk
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}")
-# Of stored rows [N, bytes]: rows of a chunk, and a number for each chunk that is another one after each write to it.
+# Of stored rows [N, bytes]: the rows of a chunk, and one number per chunk that changes with each write to the chunk.
 Changes = tuple[int, np.ndarray]
 Place = tuple[str, str, str]  # of a tensor in what is saved
 
@@ -38,7 +39,7 @@ class Damaged(Exception):
 
 
 class Checkpoints:
-    """The checkpoints of one run. Damage is told on stderr, and the checkpoint before is taken."""
+    """The checkpoints of one run. If one is damaged, a line on stderr says so and the one before it is used."""
 
     def __init__(self, folder: Path, run_id: str, sources: str):
         self.folder, self.run_id, self.sources = folder, run_id, sources
@@ -50,7 +51,7 @@ class Checkpoints:
     def save(self, content: dict[str, Any], changes: Mapping[Place, Changes]) -> None:
         """Write tensors and plain values; `changes` says which tensors, by their place in `content`, are stored rows.
 
-        OSError leaves the checkpoints before as they were.
+        If writing fails (OSError), the earlier checkpoints stay as they were.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
         self.version += 1
@@ -103,7 +104,7 @@ class Checkpoints:
         return {"bytes": hashed.bytes, "sha256": hashed.digest.hexdigest()}
 
     def _settle(self, files: dict[str, Any]) -> None:
-        """Wait for the disk, once for all files of this version: one after the other would cost a wait each."""
+        """Wait for the disk once for all files of this version. Waiting for each file would take longer."""
         new = [name for name in files if f"{self.version:08}." in name]
         self.bytes_written = sum(files[name]["bytes"] for name in new)
         if len(new) == 1:  # a thread would only cost time
@@ -113,10 +114,12 @@ class Checkpoints:
             list(pool.map(lambda name: sync_file(self.folder / name), new))
 
     def load(self, force: bool = False) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read; None where there is none, or where other sources made it.
+        """The newest checkpoint that can be read. None if there is none, or if other sources made it.
 
-        What other sources saved is put aside; with `force` it is taken. ValueError for a checkpoint that is another
-        run's, or that was made to hold what a checkpoint does not.
+        A checkpoint of other sources is put aside; with `force` it is used.
+
+        Raises:
+            ValueError: the checkpoint belongs to another run, or somebody made it hold things that we never save.
         """
         for path in sorted(self._manifests(), reverse=True):
             try:
@@ -160,7 +163,7 @@ class Checkpoints:
         self._verified(state.name, manifest)
         try:
             content = torch.load(state, weights_only=True, map_location="cpu")
-        except Exception as error:  # its bytes are those that were written, so they were made to be this
+        except Exception as error:  # The checksum is right, so this is no damage: somebody made the file so.
             what = f"{state} holds what no checkpoint of ours holds ({type(error).__name__})"
             raise ValueError(f"checkpoint {what}; it is not loaded; remove the folder to start anew") from error
         for name, chunk in manifest["chunks"].items():
@@ -250,7 +253,7 @@ class _Hashed:
 
 
 def _save(content: Any, file: _Hashed) -> None:
-    """torch.save; OSError for a full disk, which torch tells as a wrong position."""
+    """torch.save; OSError for a full disk, which torch reports as a wrong position."""
     try:
         torch.save(content, cast("IO[bytes]", file))
     except RuntimeError as error:

@@ -1,8 +1,8 @@
-"""One process at a time carries out a run: the file `lock` in its folder says which one, and is touched while it lives.
+"""One process at a time carries out a run. The file `lock` in the run's folder names it; the process touches the file.
 
-Who wants a run that another process holds looks first at the process itself. If it lies elsewhere, its Slurm job may
-tell; else its last sign of life. That alone does not decide, since clocks may be set: the lock is also watched, and a
-run is taken over only if nothing moves.
+A process that wants a run which another one holds asks three things in turn. Is the other process alive? If it runs on
+another machine: what does its Slurm job say? Else: when was the last sign of life? The last answer alone does not
+decide, because clocks may be wrong. The lock is also watched, and the run is taken over only if nothing moves.
 """
 
 import contextlib
@@ -22,14 +22,14 @@ from harness.common.files import read_json
 from harness.common.processes import identity, is_gone
 
 BEAT_SECONDS = 20.0
-STALE_MINUTES = 5.0  # without a sign of life, of a process that cannot be looked at from here
+STALE_MINUTES = 5.0  # without a sign of life, for a process on another machine
 WATCH_SECONDS = 3 * BEAT_SECONDS
-WRITE_SECONDS = 2.0  # for what takes milliseconds: to write who one is into a lock
-UNSEEN = 3  # beats at which the own lock may be unreadable, as where a file server does not answer
+WRITE_SECONDS = 2.0  # to write one's name into a new lock, which takes milliseconds
+UNSEEN = 3  # beats for which our own lock may be unreadable, for instance because a file server does not answer
 
 
 class Lost(Exception):
-    """Another process has taken the run over: nothing may be written to its folder any more."""
+    """Another process has taken the run over. This process must not write to its folder any more."""
 
 
 class Lock:
@@ -40,7 +40,7 @@ class Lock:
         self.content = {**identity(), "job": job_id(), "token": uuid.uuid4().hex}
 
     def check(self) -> None:
-        """Raise Lost if the run is another process's by now."""
+        """Raise Lost if another process has taken the run over."""
         if self.lost:
             raise Lost(f"another process has taken the run over (it is {described(read_json(self.file))})")
 
@@ -59,7 +59,7 @@ class Lock:
 
     @contextlib.contextmanager
     def beating(self) -> Iterator["Lock"]:
-        """Beat from a thread of its own, so that long steps look alive too."""
+        """Beat from a separate thread, so that a run in a long step looks alive too."""
         thread = threading.Thread(target=self._keep_beating, daemon=True)
         thread.start()
         try:
@@ -69,7 +69,7 @@ class Lock:
             thread.join()
 
     def release(self) -> None:
-        """Free the run; the lock of a process that took it over stays."""
+        """Free the run. If another process took it over, its lock stays."""
         if read_json(self.file).get("token") == self.content["token"]:
             self.file.unlink(missing_ok=True)
 
@@ -100,7 +100,7 @@ class Seen:
 
     @property
     def content(self) -> dict[str, Any]:
-        """Who holds it; empty where it does not say."""
+        """Who holds it; empty if the file does not say."""
         try:
             content = json.loads(self.text)
         except ValueError:
@@ -109,7 +109,7 @@ class Seen:
 
 
 def free_abandoned(folders: Iterable[Path], stale_minutes: float = STALE_MINUTES) -> None:
-    """Remove the locks of runs whose processes are gone; those that must be watched for it are watched together."""
+    """Remove the locks of runs whose processes are gone. Locks that must be watched first are watched together."""
     locks = {folder / "lock": _look(folder / "lock") for folder in folders}
     watched: dict[Path, tuple[Seen, float]] = {}
     for file, seen in locks.items():
@@ -130,20 +130,20 @@ def free_abandoned(folders: Iterable[Path], stale_minutes: float = STALE_MINUTES
 
 
 def _doubt(file: Path, seen: Seen, stale_minutes: float) -> float | None:
-    """Seconds for which a lock must stay as it is until its process is known to be gone; None if it is alive."""
+    """How many seconds a lock must stay unchanged before its process counts as gone; None if the process is alive."""
     if not seen.content:
         return WRITE_SECONDS  # its process was cut off before it could say who it was
     gone = is_gone(seen.content)
     if gone is not None:
         return 0 if gone else None
     if seen.content.get("job") is not None and seen.content["job"] == job_id():
-        return 0  # our own job before it was queued again: Slurm ends a job before it starts it again
+        return 0  # our own job, earlier: Slurm ends a job before it starts it again
     stale = 60 * stale_minutes
     return None if -1 <= _age(file, seen) < stale else min(WATCH_SECONDS, stale)
 
 
 def _age(file: Path, seen: Seen) -> float:
-    """Seconds since a lock was touched, by the clock of its file system; 0 where that cannot be asked."""
+    """Seconds since a lock was touched, by the clock of its file system; 0 if that clock cannot be read."""
     try:
         with tempfile.TemporaryFile(dir=file.parent) as now:
             return (os.fstat(now.fileno()).st_mtime_ns - seen.touched) / 1e9
@@ -160,7 +160,7 @@ def _look(file: Path) -> Seen | None:
 
 
 def _remove(file: Path, seen: Seen) -> None:
-    """Remove a lock if it is still the one that was seen: of several who find it abandoned, one removes it."""
+    """Remove a lock if it is still the one that was seen. If several processes try this, only one succeeds."""
     guard = file.with_name("lock.taking")
     for _ in range(2):
         if _create(guard, identity()):
@@ -173,11 +173,11 @@ def _remove(file: Path, seen: Seen) -> None:
         held = _look(guard)
         if held and not is_gone(held.content) and -1 <= _age(guard, held) < WATCH_SECONDS:
             return
-        guard.unlink(missing_ok=True)  # of one who was killed while removing
+        guard.unlink(missing_ok=True)  # left by a process that was killed while it removed a lock
 
 
 def _create(file: Path, content: dict[str, Any]) -> bool:
-    """Make a file that was not there; False if it was."""
+    """Make a new file; False if the file exists."""
     try:
         number = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o644)
     except FileExistsError:

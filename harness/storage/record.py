@@ -1,4 +1,4 @@
-"""The record of a finished run: written once, validated, and with the circumstances that are never compared."""
+"""The record of a finished run. It is validated and written once. Its circumstances are never compared."""
 
 import importlib.metadata
 import platform
@@ -18,7 +18,7 @@ PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "avalanche-lib", "s
 
 
 def circumstance(config: dict[str, Any], device: str, restarts: int, seconds: dict[str, Any]) -> dict[str, Any]:
-    """Fields that two equal runs may differ in."""
+    """The fields in which two equal runs may differ: times, versions, device, git state, restarts."""
     versions: dict[str, str | None] = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -45,7 +45,7 @@ def peak_process_bytes() -> int:
 
 
 def write(folder: Path, record: dict[str, Any]) -> None:
-    """Validate by results/record.schema.json and write record.json; a run is done once it is there."""
+    """Validate the record by results/record.schema.json and write record.json. A run is done once the file exists."""
     validate(record)
     write_json(folder / "record.json", record, durable=True)
 

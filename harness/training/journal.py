@@ -9,6 +9,7 @@ from typing import Any
 
 LINES = ("experiences.jsonl", "steps.jsonl")
 Progress = Callable[[dict[str, Any]], None]
+Tell = Callable[[str, dict[str, Any]], None]
 
 
 def silent(position: dict[str, Any]) -> None:
@@ -18,9 +19,12 @@ def silent(position: dict[str, Any]) -> None:
 class Journal:
     """Meters of a run; seconds and counts are summed over restarts."""
 
-    def __init__(self, folder: Path, every: int, progress: Progress):
-        """`every`: steps between two lines of steps.jsonl; `progress` is told the position after each step."""
-        self.folder, self.every, self.progress = folder, every, progress
+    def __init__(self, folder: Path, every: int, progress: Progress, tell: Tell):
+        """`every`: steps between two lines of steps.jsonl.
+
+        `progress` is told the position after each step, `tell` each line that is written and its file's name.
+        """
+        self.folder, self.every, self.progress, self.tell = folder, every, progress, tell
         self.work: dict[str, dict[str, Any]] = {"steps": {}, "samples": {}, "kinds": {}}
         self.seconds: dict[str, Any] = {"total": 0.0, "by_phase": {}, "evaluate": 0.0, "drift": 0.0, "cpu_total": 0.0}
         self.restarts = 0
@@ -73,6 +77,7 @@ class Journal:
     def _append(self, name: str, line: dict[str, Any]) -> None:
         with open(self.folder / name, "a") as file:
             file.write(json.dumps(line) + "\n")
+        self.tell(name, line)
 
     def begin(self) -> None:
         """A run from the start: lines of an earlier try without a checkpoint go."""

@@ -1,1 +1,1 @@
-"""The drawing of each plot: a function (runs, pooled) that returns (figure, data frame), or raises NoData."""
+"""The functions that draw plots: each takes (runs, pooled) and returns (figure, data frame), or raises NoData."""

@@ -29,10 +29,10 @@ def _panels(
     scale: float = 100.0,
     sharey: bool | str = True,
 ) -> Figure:
-    """A panel a condition, a line a method with its 95 % band (or, side by side, points with `bars`).
+    """One panel per condition, one line per method with its 95 % band. With `bars`: points side by side.
 
-    `scale` turns shares into per cent. `within`: what the quantity can be (after scaling). Intervals of few runs reach
-    beyond it, or dwarf the means: they are cut at the frame, and the CSV has them whole.
+    `scale` turns shares into per cent. `within`: the smallest and largest possible value, after scaling. Intervals of
+    few runs can be much wider than the means; they are cut at the frame, and the CSV has them whole.
     """
     conditions = list(dict.fromkeys(table["condition"]))
     figure, axes = panels(conditions, (6.4, 3.4) if bars else (4.2, 3.4), columns, sharey)
@@ -68,14 +68,14 @@ def _panels(
 
 
 def _limit(axis: Any, values: pd.Series, within: tuple[float, float]) -> None:
-    """An axis somewhat wider than the means."""
+    """Make the y axis somewhat wider than the range of the means."""
     low, high = values.min(), values.max()
     room = max(0.15 * (high - low), 0.02 * max(abs(low), abs(high)), 1e-3)
     axis.set_ylim(max(within[0], low - room), min(within[1], high + room))
 
 
 def accuracy_over_tasks(runs: Runs, pooled: Pooled) -> Plot:
-    """Task mean over the tasks seen, after each task. A run measured at the end only is one point."""
+    """The mean over the tasks seen, after each task. A run that was measured only at the end is one point."""
 
     def values(run: DoneRun) -> Iterable[dict[str, Any]]:
         stages = metrics.stage_accuracy(run.record.accuracy)
@@ -99,7 +99,7 @@ def forgetting_by_task(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def drift(runs: Runs, pooled: Pooled) -> Plot:
-    """Latent shift before the refresh and at the end of the task; 1: a stored code says no more than another clip's."""
+    """Latent shift before the refresh and after the task. 0: none; 1: a stored code is as far off as another clip's."""
 
     def values(run: DoneRun) -> Iterable[dict[str, Any]]:
         return [
@@ -141,7 +141,7 @@ def reported(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def training(runs: Runs, pooled: Pooled) -> Plot:
-    """Loss over the steps of the whole run, a panel a phase, first replicate of each method and condition."""
+    """The loss over the steps of the whole run, one panel per phase; first replicate of each method and condition."""
     seen: set[tuple[str, str]] = set()
     parts = []
     every = collect(pooled, lambda run: [{"folder": str(run.folder)}], "no run is done")
@@ -156,7 +156,7 @@ def training(runs: Runs, pooled: Pooled) -> Plot:
     table = pd.DataFrame(parts)
     phases = list(dict.fromkeys(table["phase"]))
     placed = [(c, p) for c in dict.fromkeys(table["condition"]) for p in phases]
-    # Losses of two phases have nothing in common, hence no common axis.
+    # The losses of two phases cannot be compared, so they share no axis.
     figure, axes = panels([f"{c}\n{p}".strip() for c, p in placed], columns=min(3, len(phases)), sharey=False)
     rows = names(pooled)
     for axis, (condition, phase) in zip(axes, placed, strict=False):
@@ -174,7 +174,7 @@ def training(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def _steps(folder: str) -> list[dict[str, Any]]:
-    """Lines with a loss; `progress` counts tasks from 0, with the share of the phase done. Broken lines are skipped."""
+    """The lines of steps.jsonl that have a loss; broken lines are skipped. `progress` counts tasks, with fractions."""
     lines = []
     try:
         with open(f"{folder}/steps.jsonl", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""Pictures made of cells: accuracy and confusion matrices, change by class, filmstrips of decoded clips."""
+"""Plots made of squares: accuracy and confusion matrices, change of each class, filmstrips of decoded clips."""
 
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ MOST_BLOCKS = 4  # conditions side by side; the CSV file holds them all
 
 
 def _squares(labels: Sequence[tuple[str, str]], size: float, bar: str) -> tuple[Figure, list[Axes]]:
-    """Panels for squares of shares, a panel a (method, condition), with one colour bar called `bar`."""
+    """Panels for squares of shares, one per (method, condition), with one color bar called `bar`."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
@@ -58,7 +58,7 @@ def accuracy_matrices(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def _shares(axis: Any, matrix: np.ndarray, numbers: bool) -> None:
-    """Squares of per cent, NaN left white. Not seaborn's heatmap, which lays the whole figure out for every panel."""
+    """Draw shares as squares in per cent; NaN stays white. seaborn's heatmap is slow: it lays out the whole figure."""
     axis.imshow(matrix, vmin=0, vmax=100, cmap="cividis")
     for i, j in np.argwhere(~np.isnan(matrix)) if numbers else ():
         shade = "black" if matrix[i, j] > 50 else "white"
@@ -158,7 +158,7 @@ def _wide(part: pd.DataFrame, pooled: Pooled) -> pd.DataFrame:
 
 
 def filmstrip(runs: Runs, pooled: Pooled) -> Plot:
-    """The middle frame of the same stored clips, original and as decoded after each task, a block a method.
+    """The middle frame of the same stored clips, original and as decoded after each task; one block per method.
 
     From filmstrip.npz of a run: `original` uint8 [K, H, W, 3], `decoded` uint8 [T, K, H, W, 3], `stored` bool [T, K],
     `sample_id` [K].

@@ -13,7 +13,7 @@ Plot = tuple[Figure, Any]  # a figure and the data frame that it shows
 def panels(
     titles: Sequence[str], size: tuple[float, float] = (4.2, 3.3), columns: int = 3, sharey: bool | str = True
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with a panel a title (at most MOST, and it says so) and the panels in the order of the titles."""
+    """A figure with one panel per title, at most MOST, and the panels in the order of the titles."""
     shown = titles[:MOST]
     n_columns = min(columns, len(shown))
     n_rows = -(-len(shown) // n_columns)
@@ -30,14 +30,14 @@ def panels(
 
 
 def label_left(axes: Sequence[Any], text: str) -> None:
-    """The name of the y axis on the first panel of every line of panels."""
+    """Name the y axis on the first panel of every line of panels."""
     for axis in axes:
         if axis.get_subplotspec().is_first_col():
             axis.set_ylabel(text)
 
 
 def wrapped(title: str, width: int) -> str:
-    """A title whose conditions stand on as many lines as they need, each of at most about `width` characters."""
+    """A title broken into lines of about `width` characters, between conditions."""
     lines: list[str] = []
     for paragraph in title.split("\n"):
         begun = len(lines)
@@ -50,13 +50,13 @@ def wrapped(title: str, width: int) -> str:
 
 
 def plain(text: str, width: int = 60) -> str:
-    """Text that matplotlib prints as it is: a dollar sign would begin a formula."""
+    """Text that matplotlib prints as it is. Without this, a dollar sign would begin a formula."""
     text = text if len(text) <= width else text[: width - 1] + "…"
     return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
 
 
 def legend(figure: Any, axes: Sequence[Any]) -> None:
-    """One legend for all panels, right of them."""
+    """One legend for all panels, to the right of them."""
     handles: dict[str, Any] = {}
     for axis in axes:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):

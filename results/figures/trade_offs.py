@@ -18,14 +18,14 @@ from results.runs import DoneRun, Runs
 from results.style import color, look
 from results.table import title_of
 
-# Kinds of phases in the order of drawing; kinds that a method of one's own adds come last.
+# Kinds of phases in the order of drawing. Other kinds come last.
 KINDS = ("compressor", "rehearsal", "refresh", "encode", "classifier", "store")
 EVALUATE, DRIFT = "evaluate (harness)", "drift probe (harness)"  # time that is not the method's
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """What an x axis shows: `of(run)` is a number above 0, other values have no place on a logarithmic axis."""
+    """What an x axis shows. `of(run)` must be above 0 to be drawn, because the axis is logarithmic."""
 
     of: Callable[[DoneRun], float]
     label: str
@@ -33,9 +33,9 @@ class Quantity:
 
 
 def _accuracy_against(pooled: Pooled, x: dict[str, Quantity], why_empty: str, along: tuple[str, ...]) -> pd.DataFrame:
-    """A row a cell and quantity: mean accuracy with interval, and the largest x of its runs.
+    """One row per cell and quantity: mean accuracy with interval, and the largest x of its runs.
 
-    `panel` is the condition without the keys that begin with one of `along`: those move a point along x.
+    `panel` is the condition without the keys that begin with one of `along`, because these move a point along x.
     """
 
     def values(run: DoneRun) -> Iterable[dict[str, Any]]:
@@ -55,7 +55,7 @@ def _accuracy_against(pooled: Pooled, x: dict[str, Quantity], why_empty: str, al
 
 
 def _scatter(pooled: Pooled, table: pd.DataFrame, x: dict[str, Quantity], front: bool) -> Figure:
-    """A line of panels a condition, a panel a quantity; points of one method that differ along x are joined.
+    """One line of panels per condition, one panel per quantity. The points of one method are joined.
 
     `front` draws the Pareto front of the methods under a budget.
     """
@@ -85,7 +85,7 @@ def _scatter(pooled: Pooled, table: pd.DataFrame, x: dict[str, Quantity], front:
 
 
 def _side_by_side(points: pd.DataFrame) -> pd.DataFrame:
-    """A column `at`: where on the logarithmic axis a point is drawn, so that methods at (nearly) equal x all show."""
+    """Add a column `at`: where a point is drawn on the x axis, so that points at (nearly) equal x do not overlap."""
     if points.empty:
         return points.assign(at=points["x"])
     step = 0.025 * math.log(points["x"].max() / points["x"].min() * 2.25)
@@ -98,7 +98,7 @@ def _side_by_side(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def _log_axis(axis: Any, x: pd.Series, are_bytes: bool) -> None:
-    """A logarithmic axis just wide enough, with plain numbers or bytes with units, as many as fit."""
+    """Make the x axis logarithmic and just wide enough, with as many plain numbers or byte sizes as fit."""
     from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
     axis.set_xscale("log")
@@ -118,7 +118,7 @@ def pareto_front(points: pd.DataFrame) -> pd.DataFrame:
 
 
 def accuracy_bytes(runs: Runs, pooled: Pooled) -> Plot:
-    """Bytes carried, and carried with the live model; a method that carries nothing has no place on a log axis."""
+    """Bytes carried, and carried with the live model. A method that carries nothing is not drawn on the log axis."""
     quantities = {
         "carried": Quantity(lambda run: run.record.memory.carried_max, "bytes carried", is_bytes=True),
         "total": Quantity(lambda run: run.record.memory.total, "bytes carried and live", is_bytes=True),
@@ -129,7 +129,7 @@ def accuracy_bytes(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def compression_rate(config: dict[str, Any]) -> float:
-    """Raw bytes of a patch (uint8 RGB) over the bytes of its code: the compressor's rate, labels and ids apart."""
+    """The compressor's rate: raw bytes of a patch (uint8 RGB) over the bytes of its code, without labels and ids."""
     compressor = config.get("compressor", {})
     try:
         raw_bits = 8 * 3 * math.prod(compressor["patch"])
@@ -153,7 +153,7 @@ def accuracy_rate(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def accuracy_buffer(runs: Runs, pooled: Pooled) -> Plot:
-    """Against the clips in the buffer at the end."""
+    """Accuracy against the number of clips in the buffer at the end."""
 
     def stored(run: DoneRun) -> float:
         return run.record.memory.clips_stored or math.nan
@@ -164,7 +164,7 @@ def accuracy_buffer(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def cost(runs: Runs, pooled: Pooled) -> Plot:
-    """Mean wall seconds of a run by phase, stacked; evaluation and the drift probe are not the method's."""
+    """Mean wall seconds of a run by kind of phase, stacked. Evaluation and the drift probe stand apart."""
     from seaborn import color_palette
 
     def values(run: DoneRun) -> Iterable[dict[str, Any]]:
@@ -181,7 +181,7 @@ def cost(runs: Runs, pooled: Pooled) -> Plot:
     heights = [0.8 + 0.26 * len(each) for each in methods]
     figure = Figure(figsize=(8, sum(heights) + 0.3))
     axes = figure.subplots(len(conditions), 1, squeeze=False, sharex=True, gridspec_kw={"height_ratios": heights})
-    # A phase has one colour everywhere, and none of a method's: those stand for methods.
+    # A phase has one color everywhere. It is no method's color, because those stand for methods.
     phases = [phase for kind in KINDS for phase in (kind, *(p for p, k in kinds.items() if k == kind))]
     phases = list(dict.fromkeys([*phases, EVALUATE, DRIFT, *table["phase"]]))
     shades = dict(zip(phases, color_palette("Set3", len(phases)), strict=True))
@@ -199,7 +199,7 @@ def cost(runs: Runs, pooled: Pooled) -> Plot:
 
 
 def _stack(axis: Any, seconds: pd.DataFrame, shades: dict[str, Any]) -> None:
-    """A bar a row, its columns laid end to end."""
+    """One bar per row, with its columns laid end to end."""
     left = 0.0 * seconds.iloc[:, 0]
     for phase in [phase for phase in shades if phase in seconds]:
         hatch = "///" if phase in (EVALUATE, DRIFT) else None

@@ -1,4 +1,4 @@
-"""What plots draw: values of runs with the row and condition of their cell, and their means with 95 % t-intervals."""
+"""The data of plots: values of runs, with the row and condition of their cell, and means with 95 % t-intervals."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -14,7 +14,7 @@ from results.table import title_of
 def collect(pooled: Pooled, values: Callable[[DoneRun], Iterable[dict[str, Any]]], why_empty: str) -> pd.DataFrame:
     """Rows of `values(run)` for every done run, with method (the row's name), condition, order_seed, seed, run_id.
 
-    Raises NoData(why_empty) where no run gives any.
+    Raises NoData(why_empty) if no run gives any.
     """
     rows = [
         {"method": cell.name, "condition": title_of(cell.condition or ()), "order_seed": run.order_seed,
@@ -45,5 +45,5 @@ def means(data: pd.DataFrame, by: Sequence[str], value: str) -> pd.DataFrame:
 
 
 def names(pooled: Pooled) -> dict[str, tuple[str, ...]]:
-    """Name of a row as data frames have it -> the row."""
+    """Name of a row, as in data frames -> the row."""
     return {" ".join(row): row for row in pooled.rows}

@@ -1,9 +1,9 @@
-"""Published numbers, shown only beside runs on the same stream: the CSV files here, one a paper.
+"""Published numbers. They are shown only beside runs on the same stream. Each paper is one CSV file in this folder.
 
 Columns: paper, year, table, protocol (of ours: it fixes splits and class order), dataset, tasks, method, metric (a name
 of results.metrics), value in per cent, memory in the paper's unit, memory_unit, memory_bytes (empty where it cannot be
-computed), backbone, initialisation, url. A figure that is not known is left out, never guessed: SMILE's tables and
-CRAM's own were not to be had.
+computed), backbone, initialisation, url. A number that is not known is left out and never guessed. The tables of SMILE
+and of CRAM could not be obtained.
 """
 
 import csv
@@ -20,14 +20,14 @@ TITLE = "same stream, different model"
 
 
 def add_published(table: Table, pooled: Pooled) -> None:
-    """Append published numbers on the same streams to a table, and a sentence on streams without any."""
+    """Append published numbers on the same streams to a table, and a note on streams without such numbers."""
     sections, sentences = beside(pooled)
     table.sections += sections
     table.caption += sentences
 
 
 def published() -> list[dict[str, str]]:
-    """Every published figure, a row of a CSV file each.
+    """Every published number; each is one row of a CSV file.
 
     Raises:
         ValueError: a figure cannot be right; the line names file and line.
@@ -43,7 +43,7 @@ def published() -> list[dict[str, str]]:
 
 
 def beside(pooled: Pooled) -> tuple[list[Section], list[str]]:
-    """A section a protocol with published figures and our cells, and a sentence on protocols without any."""
+    """For each protocol a section with published numbers and our cells; and a note on protocols without any."""
     rows = published()
     sections, sentences = [], []
     protocols = {run.record.protocol.id for cell in pooled.cells.values() for run in cell.done}
