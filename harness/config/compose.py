@@ -24,6 +24,8 @@ from harness.config import overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
+from methods.answers import QUESTIONS, effective, settings_of, settled
+from methods.contract import Method
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
 
@@ -81,7 +83,13 @@ def _preset(arguments: list[overrides.Argument]) -> tuple[presets.Preset | None,
 
 
 def _long_form(argument: overrides.Argument) -> overrides.Argument:
-    """`cram.x` is short for `method.cram.x`."""
+    """`cram.x` is short for `method.cram.x`, `rule=ace` for `replay.rule=ace`, `derpp.x` for `rules.derpp.x`."""
+    if argument.key in (*QUESTIONS, "quality"):
+        return overrides.Argument(f"replay.{argument.key}", argument.values)
+    for question, registry in QUESTIONS.items():
+        name, _, own = argument.key.partition(".")
+        if own and name in registry and own in {entry.name for entry in fields(settings_of(question, name))}:
+            return overrides.Argument(f"{question}s.{argument.key}", argument.values)
     taken = {entry.name for entry in fields(Command)} | set(SHARED) | set(GROUPS)
     if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
         return overrides.Argument(f"method.{argument.key}", argument.values)
@@ -109,6 +117,13 @@ def _own_settings() -> type:
     return make_dataclass("Method", plain)
 
 
+def _settings_of(question: str) -> type:
+    """A dataclass of the settings of all answers to a question, by name."""
+    groups = {name: settings_of(question, name) for name in QUESTIONS[question]}
+    of_each = [(name, group, field(default_factory=group)) for name, group in groups.items() if fields(group)]
+    return make_dataclass(question.title(), of_each)
+
+
 def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
     settings = command["method"]
     for part in name.split(":"):
@@ -119,7 +134,7 @@ def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
 def _store_schema() -> None:
     """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
     store = ConfigStore.instance()
-    parts = {**SHARED, "method": _own_settings()}
+    parts = {**SHARED, "method": _own_settings(), **{f"{question}s": _settings_of(question) for question in QUESTIONS}}
     root = make_dataclass(
         "Settings",
         [(name, part, field(default_factory=part)) for name, part in parts.items()]
@@ -259,20 +274,38 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
         settings = _settings_given(command, name)
         group = find(name).Settings
         check(group, settings, f"method.{name.replace(':', '.')}.")
+        replay, settings = settled(find(name), command["replay"], settings)
         settings, own_paths = _files_of_method(name, recorded(group, settings))
         own = {"name": name, "settings": settings}
+        answers, with_settings = _answers(find(name), replay, command)
         chosen_files = [*entry_files(group, settings), *(f for g in SHARED for f in entry_files(SHARED[g], command[g]))]
-        files = _files(name, common, chosen_files)
+        files = _files(name, common, [*chosen_files, *answers])
+        replay_kept = recorded(SHARED["replay"], replay)
         for seed, order_seed in pairs:
             once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
             log = how["log"] | _of_loggers(how["log"]["to"])
             how |= {"paths": how["paths"] | paths | own_paths, "log": log}
-            configs.append(common | once | {"execution": how})
+            configs.append(common | with_settings | once | {"replay": replay_kept, "execution": how})
     return configs
 
 
-def _files(method: str, common: Mapping[str, Any], chosen: list[Path]) -> list[dict[str, str]]:
+def _answers(
+    method: type[Method], replay: Mapping[str, Any], command: Mapping[str, Any]
+) -> tuple[list[Path | None], dict[str, Any]]:
+    """The plug-in files of a method's answers, and their settings as a part of its config, such as rules.derpp."""
+    files, kept = [], {}
+    for question, answer in effective(method, replay).items():
+        files.append(QUESTIONS[question].entries[answer].file)
+        group = settings_of(question, answer)
+        values = command[f"{question}s"].get(answer, {})
+        check(group, values, f"{answer}.")
+        if of_answer := recorded(group, values) if values else {}:
+            kept[f"{question}s"] = {answer: of_answer}
+    return files, kept
+
+
+def _files(method: str, common: Mapping[str, Any], chosen: Iterable[Path | None]) -> list[dict[str, str]]:
     """The user's files that a run is known by, and what these import.
 
     They are those of its method, benchmark and protocol, and of `chosen`: what its settings name, such as a network.

@@ -16,6 +16,7 @@ from harness.common.words import unknown
 from harness.config.schema import run_id
 from harness.training.batches import Augmentation, ClipSource
 from methods import find
+from methods.answers import QUESTIONS, answered
 from methods.contract import Method, Spec
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, ClassifierSettings, CompressorSettings, ReplaySettings, TrainingSettings
@@ -27,7 +28,7 @@ class Context:
     def __init__(self, config: dict[str, Any], described: benchmarks.Benchmark | None = None):
         self.config = config
         plugins.load_listed(plugins.of_run(config), ROOT)
-        self.cls = find(config["method"]["name"])
+        self.cls = answered(find(config["method"]["name"]), config["replay"])
         self._check_uses()
         self.device = _device(config["execution"]["device"])
         options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
@@ -51,6 +52,7 @@ class Context:
             replay=ReplaySettings(**config["replay"]),
             training=TrainingSettings(**config.get("training", {})),
             weights=_weights(config, compressor),
+            answers={question: config.get(f"{question}s", {}) for question in QUESTIONS},
         )
         self._labels = {name: np.unique(self.table.frame[name], return_inverse=True)[1] for name in self.table.labels}
 
