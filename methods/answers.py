@@ -93,7 +93,7 @@ def settled(
 
 
 def _as_codec(name: str, replay: dict[str, Any], settings: dict[str, Any]) -> None:
-    """Move form and quality to er.codec and er.quality, their older names. ValueError where both are given and differ."""
+    """Move form and quality to er.codec and er.quality, their older names. ValueError where both are given."""
     for old, new, unset, default in (("codec", "form", "", "raw"), ("quality", "quality", 0, 0)):
         value = replay.get(new, unset)
         if value == unset:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.common.settings import help_of
+from harness.common.settings import declared
 from harness.run import main
 from methods.shared.settings import SHARED
 
@@ -88,7 +88,7 @@ def test_help_imports_nothing_heavy_and_covers_every_shared_setting():
         for entry in fields(settings):
             default = "" if entry.default == "" else r"=\S+"
             assert re.search(rf"^  {group}\.{entry.name}{default} +\S+", done.stdout, flags=re.MULTILINE)
-            assert help_of(entry) in done.stdout
+            assert declared(entry).text in done.stdout
 
 
 @pytest.mark.parametrize("package", ["methods", "results"])

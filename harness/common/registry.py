@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness.common.words import nearest, unknown
+from harness.common.words import nearest
 
 T = TypeVar("T")
 REGISTRIES: dict[str, "Registry[Any]"] = {}
@@ -105,7 +105,12 @@ class Registry(Generic[T]):
 
     def unknown(self, name: object) -> str:
         """The error line for an unknown name."""
-        return unknown(self.kind, name, self.names(), self.hint)
+        return f"unknown {self.kind} '{name}'{self.nearest(name)}{self.hint} (known: {', '.join(self.entries)})"
+
+    def nearest(self, name: object) -> str:
+        """The hint for an unknown name: the entry that lists it among its facts as `also`, or that is spelt alike."""
+        meant = [entry.name for entry in self.entries.values() if str(name).lower() in entry.facts.get("also", ())]
+        return nearest(meant[0], meant) if meant else nearest(name, self.entries)
 
     def names(self) -> list[str]:
         """All names, in the order of their registration."""
@@ -123,7 +128,7 @@ class Registry(Generic[T]):
         """
         found = fnmatch.filter(self.entries, pattern)
         if not found:
-            raise ValueError(f"no {self.kind} fits '{pattern}'{nearest(pattern, self.entries)} "
+            raise ValueError(f"no {self.kind} fits '{pattern}'{self.nearest(pattern)} "
                              f"(known: {', '.join(self.entries)})")  # fmt: skip
         return found
 

@@ -59,6 +59,7 @@ class Declaration:
     since: str = ""
     search: Range | None = None
     registry: Registry[Any] | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> tuple[str, ...]:
@@ -66,6 +67,22 @@ class Declaration:
         if self.registry is not None and not self.choices:
             return tuple(self.registry)
         return tuple(self.choices() if callable(self.choices) else self.choices)
+
+    @property
+    def text(self) -> str:
+        """Its line of help: the meaning, then its choices, what 0 stands for, and its bounds."""
+        more = []
+        if self.allowed:
+            more.append(" | ".join(filter(None, self.allowed)))
+        if self.zero:
+            more.append(f"0: {self.zero}")
+        if self.above not in (None, 0):
+            more.append(f"more than {self.above:g}")
+        if self.minimum not in (None, 0, 1):
+            more.append(f"at least {self.minimum:g}")
+        if self.maximum is not None:
+            more.append(f"at most {self.maximum:g}")
+        return self.help + (f" ({'; '.join(more)})" if more else "")
 
 
 def setting(
@@ -81,6 +98,7 @@ def setting(
     since: str = "",
     search: Range | None = None,
     registry: Registry[Any] | None = None,
+    also: str = "",
 ) -> Any:
     """A dataclass field that declares a setting.
 
@@ -98,8 +116,10 @@ def setting(
         search: the range that a random search draws from.
         registry: the value names an entry of it; without `choices`, any. If a plug-in gave the entry, its file is a
             part of the run.
+        also: words, apart by spaces, under which people look for it; they name it in the error for an unknown setting.
     """
-    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search, registry)
+    words = tuple(also.split())
+    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search, registry, words)
     if isinstance(default, type):
         return field(default_factory=default, metadata={"declared": declared})
     if isinstance(default, list | dict):
@@ -214,28 +234,11 @@ def entry_files(group: type, values: Mapping[str, Any]) -> list[Path]:
     return [file for file in files if file is not None]
 
 
-def help_of(entry: "Field[Any]") -> str:
-    """The help line of a field: its meaning, then its choices, what 0 stands for, and its bounds."""
-    says = declared(entry)
-    more = []
-    if says.allowed:
-        more.append(" | ".join(filter(None, says.allowed)))
-    if says.zero:
-        more.append(f"0: {says.zero}")
-    if says.above not in (None, 0):
-        more.append(f"more than {says.above:g}")
-    if says.minimum not in (None, 0, 1):
-        more.append(f"at least {says.minimum:g}")
-    if says.maximum is not None:
-        more.append(f"at most {says.maximum:g}")
-    return says.help + (f" ({'; '.join(more)})" if more else "")
-
-
 def lines(group: type, prefix: str = "") -> Iterator[str]:
     """One line of help for each field of a settings dataclass that is not a group of its own."""
     for entry in fields(group):
         if not (isinstance(entry.type, type) and is_dataclass(entry.type)):
-            yield line(prefix + entry.name, shown(default_of(entry)), help_of(entry))
+            yield line(prefix + entry.name, shown(default_of(entry)), declared(entry).text)
 
 
 def search_lines(group: type, prefix: str = "") -> Iterator[str]:

@@ -1,7 +1,7 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -16,16 +16,14 @@ from omegaconf.errors import OmegaConfBaseException
 import benchmarks
 from benchmarks import SETTINGS, protocols
 from harness.common import plugins
-from harness.common.files import sha256
-from harness.common.settings import check, declared, entry_files, recorded
+from harness.common.settings import check, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
-from harness.config import overrides, presets
+from harness.config import hints, overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
-from methods.answers import QUESTIONS, effective, settings_of, settled
-from methods.contract import Method
+from methods.answers import QUESTIONS, settings_of
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
 
@@ -102,39 +100,10 @@ def _methods_set(words: list[str]) -> set[str]:
     return {":".join(key[:-1]) for key in keys if len(key) > 1}
 
 
-def _own_settings() -> type:
-    """A dataclass of the settings of all methods by name, those of a family (avalanche:...) under its name."""
-    families: dict[str, list[Any]] = {}
-    plain = []
-    for name in METHODS:
-        cls = find(name)
-        family, colon, member = name.partition(":")
-        of_one = (member or name, cls.Settings, field(default_factory=cls.Settings))
-        (families.setdefault(family, []) if colon else plain).append(of_one)
-    for family, members in families.items():
-        node = make_dataclass(family.title(), members)
-        plain.append((family, node, field(default_factory=node)))
-    return make_dataclass("Method", plain)
-
-
-def _settings_of(question: str) -> type:
-    """A dataclass of the settings of all answers to a question, by name."""
-    groups = {name: settings_of(question, name) for name in QUESTIONS[question]}
-    of_each = [(name, group, field(default_factory=group)) for name, group in groups.items() if fields(group)]
-    return make_dataclass(question.title(), of_each)
-
-
-def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
-    settings = command["method"]
-    for part in name.split(":"):
-        settings = settings[part]
-    return settings
-
-
 def _store_schema() -> None:
     """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
     store = ConfigStore.instance()
-    parts = {**SHARED, "method": _own_settings(), **{f"{question}s": _settings_of(question) for question in QUESTIONS}}
+    parts = {**SHARED, **of_method.schema()}
     root = make_dataclass(
         "Settings",
         [(name, part, field(default_factory=part)) for name, part in parts.items()]
@@ -194,7 +163,7 @@ def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
         chosen = dict(config.hydra.runtime.choices)
         values = OmegaConf.to_container(_without_hydra(config), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise overrides.explain(error, _known_settings(), words) from error
+        raise hints.explain(error, _known_settings(), words) from error
     return values, chosen
 
 
@@ -271,71 +240,27 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])
     configs = []
     for name in names:
-        settings = _settings_given(command, name)
-        group = find(name).Settings
-        check(group, settings, f"method.{name.replace(':', '.')}.")
-        replay, settings = settled(find(name), command["replay"], settings)
-        settings, own_paths = _files_of_method(name, recorded(group, settings))
-        own = {"name": name, "settings": settings}
-        answers, with_settings = _answers(find(name), replay, command)
-        chosen_files = [*entry_files(group, settings), *(f for g in SHARED for f in entry_files(SHARED[g], command[g]))]
-        files = _files(name, common, [*chosen_files, *answers])
-        replay_kept = recorded(SHARED["replay"], replay)
+        own, own_paths, its_files = of_method.part(name, command)
+        files = of_method.listed([*its_files, *_files_of_benchmark(common)])
         for seed, order_seed in pairs:
-            once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
+            once = {"seed": seed, "order_seed": order_seed, "plugins": files}
             how = execution(command)
             log = how["log"] | _of_loggers(how["log"]["to"])
             how |= {"paths": how["paths"] | paths | own_paths, "log": log}
-            configs.append(common | with_settings | once | {"replay": replay_kept, "execution": how})
+            configs.append(common | own | once | {"execution": how})
     return configs
 
 
-def _answers(
-    method: type[Method], replay: Mapping[str, Any], command: Mapping[str, Any]
-) -> tuple[list[Path | None], dict[str, Any]]:
-    """The plug-in files of a method's answers, and their settings as a part of its config, such as rules.derpp."""
-    files, kept = [], {}
-    for question, answer in effective(method, replay).items():
-        files.append(QUESTIONS[question].entries[answer].file)
-        group = settings_of(question, answer)
-        values = command[f"{question}s"].get(answer, {})
-        check(group, values, f"{answer}.")
-        if of_answer := recorded(group, values) if values else {}:
-            kept[f"{question}s"] = {answer: of_answer}
-    return files, kept
-
-
-def _files(method: str, common: Mapping[str, Any], chosen: Iterable[Path | None]) -> list[dict[str, str]]:
-    """The user's files that a run is known by, and what these import.
-
-    They are those of its method, benchmark and protocol, and of `chosen`: what its settings name, such as a network.
-    """
-    used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
-    if common["protocol"] in protocols.PROTOCOLS:
-        used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
-    return _listed([*used, *chosen])
-
-
-def _files_of_method(method: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A method's settings with the sha256 of each file in place of its path, and the paths, by METHOD.SETTING."""
-    settings, paths = dict(settings), {}
-    for entry in fields(find(method).Settings):
-        if declared(entry).kind == "file" and settings.get(entry.name):
-            name, path = f"{method}.{entry.name}", Path(settings[entry.name]).expanduser().resolve()
-            if not path.is_file():
-                raise ValueError(f"{name}: no file '{path}'")
-            settings[entry.name], paths[name] = sha256(path), str(path)
-    return settings, paths
+def _files_of_benchmark(common: Mapping[str, Any]) -> list[Path | None]:
+    """The user's files that benchmark and protocol are in."""
+    known = protocols.PROTOCOLS.entries.get(common["protocol"])
+    return [benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file, known.file if known else None]
 
 
 def _of_loggers(names: list[str]) -> dict[str, list[dict[str, str]]]:
     """The user's files that loggers are in: a run needs them, but is not known by them."""
-    files = _listed([LOGGERS.entries[name].file for name in names])
+    files = of_method.listed([LOGGERS.entries[name].file for name in names])
     return {"plugins": files} if files else {}
-
-
-def _listed(files: Iterable[Path | None]) -> list[dict[str, str]]:
-    return [each for file in dict.fromkeys(files) if file for each in plugins.LOADED[file].files()]
 
 
 def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:

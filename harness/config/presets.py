@@ -6,14 +6,14 @@ results.report). Words of the user win over those of a preset.
 """
 
 import fnmatch
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from benchmarks import SETTINGS, protocols
-from harness.common.words import nearest
+from harness.common.words import unknown
 from harness.config import overrides
 from harness.config.overrides import Argument
 from harness.config.schema import CONF
@@ -35,8 +35,8 @@ def find(name: str) -> Preset:
     """The preset called `name`; ValueError with the nearest name otherwise."""
     known = sorted(file.stem for file in FOLDER.glob("*.yaml"))
     if name not in known:
-        raise ValueError(f"unknown preset '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-    content = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+        raise ValueError(unknown("preset", name, known))
+    content: Any = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
     blocks = []
     for block in content["runs"]:
         when = block.pop("when", {}).get("profile")
@@ -44,7 +44,7 @@ def find(name: str) -> Preset:
     return Preset(name, content["question"], tuple(blocks), content.get("report", {}))
 
 
-def arguments(preset: Preset, given: list[Argument], methods_only: Mapping[str, Any]) -> list[list[Argument]]:
+def arguments(preset: Preset, given: list[Argument], methods_only: Collection[str]) -> list[list[Argument]]:
     """The words of each block of a preset, overlaid by those of the user (in the long form); ValueError if they clash.
 
     `methods_only`: names whose own settings go where the method does, as `method.NAME.x`.
@@ -63,7 +63,7 @@ def arguments(preset: Preset, given: list[Argument], methods_only: Mapping[str, 
 
 
 def _overlaid(
-    preset: Preset, words: Mapping[str, Any], mine: Mapping[str, Argument], methods: Mapping[str, Any]
+    preset: Preset, words: Mapping[str, Any], mine: Mapping[str, Argument], methods: Collection[str]
 ) -> list[Argument]:
     """The words of one block that the user left, then the user's."""
     dropped = set(mine)

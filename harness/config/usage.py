@@ -1,14 +1,12 @@
 """The text of `python -m harness.run --help`, made from the dataclasses of the settings; imports no torch, no Hydra."""
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
 
 from benchmarks import SETTINGS
 from harness.common import plugins
 from harness.common.settings import line, lines
-from harness.config.schema import GROUPS, Command
+from harness.config.schema import GROUPS, all_settings
 from methods import METHODS
-from methods.shared.settings import SHARED
 
 HEAD = """usage: python -m harness.run methods=[cram,er,no_refresh] [name=value ...]
 
@@ -30,11 +28,10 @@ Exit code: 0 if every run asked for is done, 1 if some are not, 2 for a command 
 def text(words: Sequence[str] = ()) -> str:
     """The whole help; with the settings of the plug-ins that are named among the words."""
     parts = [HEAD, "Chosen by name (harness.list shows them)"]
-    parts += [line(name, "", help) for name, help in GROUPS.items()]
-    parts += ["", "The command", *lines(Command)]
-    nested = {entry.name: entry.type for entry in fields(Command) if is_dataclass(entry.type)}
-    for name, settings in {**nested, **SHARED}.items():
-        parts += ["", f"{name}: {(settings.__doc__ or '').partition(chr(10))[0]}", *lines(settings, f"{name}.")]
+    parts += [line(name, "", says.help) for name, says in GROUPS.items()]
+    for prefix, settings in all_settings().items():
+        title = f"{prefix[:-1]}: {(settings.__doc__ or '').partition(chr(10))[0]}" if prefix else "The command"
+        parts += ["", title, *lines(settings, prefix)]
     for plugin in plugins.load(plugins.named(words)):
         own = {name: METHODS.get(name).Settings for name in plugin.registered.get("method", ())}
         own |= {name: SETTINGS[name] for name in plugin.registered.get("benchmark", ())}

@@ -10,7 +10,9 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from benchmarks.benchmark import Reader
 from benchmarks.randomness import generator
+from harness.training.gate import Gate
 from methods.contract import Batch, Phase, Source
 
 SHIFT = 2  # pixels by which an augmented view may be moved
@@ -22,26 +24,30 @@ class Augmentation:
 
     candidates: int
     margin: int
-    mirrored: np.ndarray | None  # bool by row of the clip table
+    mirrored: np.ndarray | None  # bool by position in the source
 
     @classmethod
-    def of(cls, benchmark: Any) -> "Augmentation | None":
-        """That of a benchmark; None where it stores and allows nothing but the clips themselves."""
+    def of(cls, benchmark: Any, rows: np.ndarray) -> "Augmentation | None":
+        """That of some rows of a benchmark; None where it stores and allows nothing but the clips themselves."""
         candidates, margin = getattr(benchmark.reader, "candidates", 1), getattr(benchmark.reader, "margin", 0)
         plain = candidates == 1 and margin == 0 and benchmark.mirrored is None
-        return None if plain else cls(candidates, margin, benchmark.mirrored)
+        return (
+            None if plain else cls(candidates, margin, None if benchmark.mirrored is None else benchmark.mirrored[rows])
+        )
 
-    def read(self, reader: Any, rows: np.ndarray, drawn: list[np.random.Generator | None], device: str) -> torch.Tensor:
-        """A view of each row on the device: uint8 [B,T,H,W,3]; None in `drawn` stands for the clip as it is."""
-        n = reader.shape[0]
+    def read(
+        self, gate: Gate, rows: np.ndarray, index: np.ndarray, drawn: list[np.random.Generator | None], device: str
+    ) -> torch.Tensor:
+        """A view of each row, at `index` of the source: uint8 [B,T,H,W,3]; None in `drawn` is the clip as it is."""
+        n = gate.n_frames
         choice = np.full((len(rows), n), self.candidates // 2)
         corner = np.full((len(rows), 2), self.margin // 2)
         flip = np.zeros(len(rows), bool)
         for b, rng in enumerate(drawn):
             if rng is not None:
                 choice[b], corner[b] = rng.integers(0, self.candidates, n), rng.integers(0, self.margin + 1, 2)
-                flip[b] = self.mirrored is not None and self.mirrored[rows[b]] and rng.random() < 0.5
-        clips = torch.from_numpy(reader.read(rows, choice, corner)).to(device)
+                flip[b] = self.mirrored is not None and self.mirrored[index[b]] and rng.random() < 0.5
+        clips = torch.from_numpy(gate.read(rows, choice, corner)).to(device)
         if flip.any():
             places = torch.from_numpy(np.flatnonzero(flip)).to(device)
             clips[places] = clips[places].flip(3)
@@ -49,15 +55,26 @@ class Augmentation:
 
 
 class ClipSource:
-    """Clips of some rows of the clip table, decoded when asked for; no row can be resolved to a file from here."""
+    """Clips of some rows of the clip table, decoded when asked for; no row can be resolved to a file from here.
+
+    It holds nothing of other rows: neither their clips nor their labels.
+    """
 
     def __init__(
-        self, reader: Any, rows: np.ndarray, targets: np.ndarray, labels: dict[str, np.ndarray], device: str,
+        self, reader: Reader | None, rows: np.ndarray, targets: np.ndarray, labels: dict[str, np.ndarray], device: str,
         augmentation: Augmentation | None = None,
     ):  # fmt: skip
-        self.reader, self.rows, self.targets, self.labels, self.device = reader, rows, targets, labels, device
+        """`labels`: every label by row of the clip table."""
+        self.gate, self.rows, self.targets, self.device = Gate(reader, rows), rows, targets, device
+        self.labels = {name: values[rows] for name, values in labels.items()}
         self.augmentation = augmentation
-        self.key: tuple[int | str, ...] = ()  # of the augmentation: seed, experience, phase
+        self.key: tuple[int | str, ...] = ()
+
+    def drawn_by(self, key: tuple[int | str, ...]) -> "ClipSource":
+        """The same clips with augmented views drawn by `key`: seed, experience, phase. It closes with this source."""
+        other = copy.copy(self)
+        other.key = key
+        return other
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -67,8 +84,6 @@ class ClipSource:
 
         `view` [B] gives one view a clip, number 0 as it is. RuntimeError once the experience is over.
         """
-        if self.reader is None:
-            raise RuntimeError(f"{self.over}: only a buffer keeps any of its clips")
         clips = (
             self._plain(index, view) if self.augmentation is None else self._augmented(self.augmentation, index, view)
         )
@@ -76,15 +91,15 @@ class ClipSource:
             target=torch.from_numpy(self.targets[index]).to(self.device),
             sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
             clips=clips,
-            labels={name: torch.from_numpy(values[self.rows[index]]) for name, values in self.labels.items()},
+            labels={name: torch.from_numpy(values[index]) for name, values in self.labels.items()},
         )
 
     def close(self, over: str) -> None:
         """No clip can be had from here any more; `over` says why."""
-        self.reader, self.over = None, over
+        self.gate.close(over)
 
     def _plain(self, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
-        clips = self.reader.read(self.rows[index])
+        clips = self.gate.read(self.rows[index])
         if view is not None and view.ndim == 2:
             clips = np.stack([self._views(clips[b], self.rows[index[b]], view[b]) for b in range(len(index))])
         elif view is not None and view.any():
@@ -96,11 +111,12 @@ class ClipSource:
     def _augmented(self, how: Augmentation, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
         view = np.zeros(len(index), np.int64) if view is None else view
         n_views = 1 if view.ndim == 1 else view.shape[1]
-        rows = np.repeat(self.rows[index], n_views)
+        each = np.repeat(index, n_views)
+        rows = self.rows[each]
         as_it_is = view == 0 if view.ndim == 1 else view % n_views == 0
         drawn = [None if plain else generator("view", *self.key, int(row), int(v))
                  for row, v, plain in zip(rows, view.reshape(-1), as_it_is.reshape(-1), strict=True)]  # fmt: skip
-        clips = how.read(self.reader, rows, drawn, self.device)
+        clips = how.read(self.gate, rows, each, drawn, self.device)
         return clips.reshape(*view.shape, *clips.shape[1:])
 
     def _views(self, clip: np.ndarray, row: int, views: np.ndarray) -> np.ndarray:
@@ -181,7 +197,7 @@ class _Taken(torch.utils.data.Dataset):
 def batches(source: Source, plan: Plan, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
     """The batches of steps first..last-1; `workers` > 0 decodes clips ahead in processes, with the same result."""
     if isinstance(source, ClipSource):
-        source.key = plan.key
+        source = source.drawn_by(plan.key)
         if workers:
             yield from _ahead(source, list(plan.batches(first, last)), workers)
             return

@@ -11,6 +11,8 @@ import benchmarks
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.common import plugins
+from harness.common.files import sha256
+from harness.common.settings import declared
 from harness.common.sources import ROOT, sources_hash
 from harness.common.words import unknown
 from harness.config.schema import run_id
@@ -59,16 +61,27 @@ class Context:
     def method(self) -> Method:
         """A fresh method; its weights come from torch's global generator, its draws from its own."""
         generator = torch.Generator().manual_seed(self.config["seed"] + 1)
-        settings = self.cls.Settings(**self.config["method"]["settings"])
-        return self.cls(self.spec, settings, generator)
+        return self.cls(self.spec, self.cls.Settings(**self._settings()), generator)
 
     def items(self) -> tuple[Experience, ...]:
         """What accuracy is measured on."""
         return self.stream.test_stream if self.config["evaluate"] == "test" else self.stream.valid_stream
 
     def clips(self, experience: Experience) -> ClipSource:
-        augmentation = Augmentation.of(self.benchmark)
+        augmentation = Augmentation.of(self.benchmark, experience.indices)
         return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device, augmentation)
+
+    def _settings(self) -> dict[str, Any]:
+        """The method's own settings, with the paths of files, whose bytes must be those that the config names."""
+        settings, paths = dict(self.config["method"]["settings"]), self.config["execution"]["paths"]
+        for entry in fields(self.cls.Settings):
+            if declared(entry).kind == "file" and settings.get(entry.name):
+                name = f"{self.config['method']['name']}.{entry.name}"
+                if not Path(paths[name]).is_file() or sha256(Path(paths[name])) != settings[entry.name]:
+                    raise ValueError(f"{name}: '{paths[name]}' is not the file that the run was asked for with; "
+                                     "ask for it again")  # fmt: skip
+                settings[entry.name] = paths[name]
+        return settings
 
     def _check_uses(self) -> None:
         """ValueError where the method says that it uses a shared setting that there is none of."""

@@ -43,5 +43,6 @@ def _plain(name: str, value: Any) -> Any:
         return {k: _plain(name, v) for k, v in value.items()}
     raise TypeError(
         f"attribute '{name}' is a {type(value).__name__}, which a state cannot hold: use modules, tensors, plain "
-        "values, or objects with state() and load() or with state_dict() and load_state_dict()"
+        "values, or objects with state() and load() or with state_dict() and load_state_dict() (a logger has no place "
+        "on a method: the numbers that `step` returns are logged, with log.to=[tensorboard] in TensorBoard too)"
     )
