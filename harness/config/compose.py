@@ -19,7 +19,7 @@ from harness.common import plugins
 from harness.common.settings import check, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
-from harness.config import hints, overrides, presets
+from harness.config import hints, of_method, overrides, presets
 from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
