@@ -5,10 +5,10 @@ experience to the next is what `state()` holds; by default that is everything th
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, SupportsFloat, TypeVar
 
 import numpy as np
 import torch
@@ -32,6 +32,7 @@ from methods.shared.state import saved, take_up
 CHUNK, CHUNK_BYTES = 256, 64_000_000
 KINDS = ("compressor", "refresh", "encode", "classifier", "store", "other")
 M = TypeVar("M", bound=nn.Module)
+Log = Mapping[str, SupportsFloat]  # what a step returns; a tensor of one number is read when the loop needs it
 
 
 @dataclass
@@ -52,6 +53,10 @@ class Batch:
 
     def __len__(self) -> int:
         return len(self.target)
+
+    def pin_memory(self) -> "Batch":
+        """Its clips and labels where a GPU can fetch them while the program goes on; torch's loader calls this."""
+        return replace(self, target=self.target.pin_memory(), clips=self.clips.pin_memory())
 
 
 class Source(Protocol):
@@ -143,7 +148,7 @@ class Phase:
 
     name: str
     data: Callable[[], Source]
-    step: Callable[[Batch], dict[str, float] | None]
+    step: Callable[[Batch], Log | None]
     start: Callable[[], None] | None = None
     steps: int | None = None
     epochs: int | None = None

@@ -1,7 +1,10 @@
 """Frames of a video by presentation time (PyAV), and of folders of numbered images."""
 
+import os
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -93,7 +96,7 @@ class Extent(NamedTuple):
 def extent(path: Path | str, rate: float | None = None) -> Extent:
     """Begin and end of a video; of headers and packets, nothing is decoded. Raises BadVideo, or FileNotFoundError."""
     if rate is not None:
-        return Extent(0.0, _count(Path(path)) / rate)
+        return Extent(0.0, max(_numbered(Path(path))) / rate)
     with Video(path) as video:
         return Extent(*video.extent(), video.slack)
 
@@ -178,37 +181,35 @@ class _Pass:
 
 # ---- folders of images
 
-
-def _count(folder: Path) -> int:
-    """The number of the last image, found by doubling: such folders hold up to 200,000."""
-    low, high = 0, 1
-    while _image(folder, high) is not None:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _image(folder, middle) is not None else (low, middle)
-    return low
+IMAGE = re.compile(r"frame_(\d{10})\.(?:jpg|png)", re.ASCII)
 
 
-def _image(folder: Path, number: int) -> Path | None:
-    names = (folder / f"frame_{number:010d}{suffix}" for suffix in (".jpg", ".png"))
-    return next((name for name in names if name.is_file()), None)
+def _numbered(folder: Path) -> dict[int, str]:
+    """Number -> file name of the images of a folder, listed anew where it has changed. BadVideo where it has none."""
+    images = _listed(folder, os.stat(folder).st_mtime_ns)
+    if not images:
+        raise BadVideo(f"{folder}: no frame_0000000001.jpg")
+    return images
+
+
+@lru_cache(maxsize=2)
+def _listed(folder: Path, _changed: int) -> dict[int, str]:
+    found = (IMAGE.fullmatch(name) for name in sorted(os.listdir(folder), reverse=True))
+    return {int(match[1]): match[0] for match in found if match}
 
 
 def _images(folder: Path, times: np.ndarray, rate: float) -> Iterator[np.ndarray]:
-    count = _count(folder)
-    if not count:
-        raise BadVideo(f"{folder}: no frame_0000000001.jpg")
+    images = _numbered(folder)
     # Image n (from 1) is shown from (n - 1) / rate on.
-    numbers = np.clip(np.floor((times + TOLERANCE) * rate).astype(np.int64) + 1, 1, count)
+    numbers = np.clip(np.floor((times + TOLERANCE) * rate).astype(np.int64) + 1, 1, max(images))
     last, pixels = 0, np.empty(0, np.uint8)
     for number in numbers.tolist():
         if number != last:
-            path = _image(folder, number)
-            if path is None:
-                raise BadVideo(f"{folder}: image {number} is missing or damaged (there is no such file)")
+            if number not in images:
+                there = f"it holds {len(images):,} of {max(images):,}"
+                raise BadVideo(f"{folder}: image {number} is missing or damaged (there is no such file; {there})")
             try:
-                with Image.open(path) as image:
+                with Image.open(folder / images[number]) as image:
                     last, pixels = number, np.asarray(image.convert("RGB"))
             except (OSError, SyntaxError) as error:
                 raise BadVideo(f"{folder}: image {number} is missing or damaged ({error})") from error

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from benchmarks.frames.decode import BadVideo, extent, fit, frame_times, shown
-from benchmarks.frames.find import VideoFile
+from benchmarks.frames.find import VideoFile, absence
 
 CODECS = ("raw", "jpeg")
 JPEG_QUALITY = 90
@@ -133,7 +133,8 @@ def _within(video: VideoFile, clips: Sequence[Clip], packed: Packed, n: int) -> 
     try:
         there = extent(video.path, video.rate)
     except (BadVideo, OSError) as error:
-        packed.bad |= {clip.row: str(error) for clip in clips}
+        why = f"{video.path}: {absence(video.path)}" if isinstance(error, FileNotFoundError) else str(error)
+        packed.bad |= {clip.row: why for clip in clips}
         return []
     inside = []
     for clip in clips:

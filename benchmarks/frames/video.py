@@ -124,7 +124,7 @@ class Video:
             self.container.seek(int(np.floor((time + self.zero) / self.base)), stream=self.stream)
         except (av.error.FFmpegError, OSError):  # it has no index
             return False
-        self.at_begin = False
+        self.at_begin, self.cut = False, False
         return True
 
     def _rewind(self) -> None:
@@ -132,8 +132,8 @@ class Video:
             self.container.close()
             self._open()
 
-    def _packets(self) -> Iterator[Any]:
-        """The packets with content, as far as they are whole; sets `cut` where one is not."""
+    def _packets(self, through: bool = False) -> Iterator[Any]:
+        """The packets with content up to the first damaged one, which sets `cut`; with `through` all but those."""
         self.at_begin = False
         packets = self.container.demux(self.stream)
         while True:
@@ -141,16 +141,16 @@ class Video:
                 packet = next(packets, None)
             except (av.error.FFmpegError, OSError):
                 packet, self.cut = None, True
-            if packet is not None and packet.size and packet.is_corrupt:
-                self.cut = True
+            damaged = packet is not None and packet.size > 0 and packet.is_corrupt
+            self.cut = self.cut or (damaged and not through)
             if packet is None or self.cut:
                 return
-            if packet.size:
+            if packet.size and not damaged:
                 yield packet
 
-    def _playable(self) -> Iterator[Any]:
+    def _playable(self, through: bool = False) -> Iterator[Any]:
         """The packets from the first key frame on: before it, frames cannot be decoded, or only to something grey."""
-        yield from itertools.dropwhile(lambda packet: not packet.is_keyframe, self._packets())
+        yield from itertools.dropwhile(lambda packet: not packet.is_keyframe, self._packets(through))
 
     def _frames(self) -> Iterator[Shown]:
         """Frames with their times from where the file stands on. BadVideo where they have none, or go back in time."""
@@ -197,7 +197,7 @@ class Video:
         """Begin and end by all packets, none of which is decoded."""
         self._rewind()
         times, ends, key = [], [], None
-        for packet in self._playable():
+        for packet in self._playable(through=True):
             time = packet.pts if self._counted is None else packet.dts
             key = time if key is None else key
             if time is not None and key is not None and time >= key and not packet.is_discard:

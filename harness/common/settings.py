@@ -207,6 +207,15 @@ def _typed(entry: "Field[Any]", value: Any, prefix: str) -> Any:
     raise ValueError(f"{prefix}{entry.name} must be {words[entry.type]}, not {value!r}")
 
 
+def text_settings(group: type, prefix: str = "") -> Iterator[str]:
+    """The names of the settings of a group, and of the groups in it, whose values are texts or lists of them."""
+    for entry in fields(group):
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            yield from text_settings(entry.type, f"{prefix}{entry.name}.")
+        elif entry.type in (str, str | None, list[str], list[str] | None):
+            yield prefix + entry.name
+
+
 def from_text(entry: "Field[Any]", text: str) -> Any:
     """What `name=text` gives a field: a number or a list where it takes one; else the text, which its check may refuse.
 

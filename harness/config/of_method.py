@@ -1,65 +1,46 @@
 """The part of a run's config that belongs to its method: its own settings, its answers and their settings."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields, make_dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from harness.common import plugins
 from harness.common.files import sha256
 from harness.common.settings import check, declared, entry_files, recorded
+from harness.config import store
+from harness.config.run_config import MethodChoice
 from methods import METHODS, find
 from methods.answers import QUESTIONS, effective, settings_of, settled
 from methods.contract import Method
-from methods.shared.settings import SHARED
+from methods.shared.settings import SHARED, ReplaySettings
 
 
-def schema() -> dict[str, type]:
-    """Dataclasses of the settings of all methods by name, and of all answers: method, forms, rules, ..."""
-    return {"method": _of_methods(), **{f"{question}s": _of_answers(question) for question in QUESTIONS}}
+@dataclass(frozen=True)
+class OwnPart:
+    """What of a run's config belongs to its method. paths: of the files it names; files: the plug-ins it is in."""
+
+    method: MethodChoice
+    replay: ReplaySettings
+    answers: dict[str, dict[str, Any]]  # forms, rules, ... -> answer -> its settings
+    paths: dict[str, str]
+    files: list[Path | None]
 
 
-def _of_methods() -> type:
-    """The settings of all methods by name, those of a family (avalanche:...) under its name."""
-    families: dict[str, list[Any]] = {}
-    plain: list[Any] = []
-    for name in METHODS:
-        cls = find(name)
-        family, colon, member = name.partition(":")
-        of_one = (member or name, cls.Settings, field(default_factory=cls.Settings))
-        (families.setdefault(family, []) if colon else plain).append(of_one)
-    for family, members in families.items():
-        node = make_dataclass(family.title(), members)
-        plain.append((family, node, field(default_factory=node)))
-    return make_dataclass("Method", plain)
-
-
-def _of_answers(question: str) -> type:
-    groups = {name: settings_of(question, name) for name in QUESTIONS[question]}
-    of_each = [(name, group, field(default_factory=group)) for name, group in groups.items() if fields(group)]
-    return make_dataclass(question.title(), of_each)
-
-
-def part(name: str, command: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str], list[Path | None]]:
-    """Of one method: its part of the config, the paths of the files that it names, and the plug-in files it is in.
+def part(name: str, command: dict[str, Any]) -> OwnPart:
+    """The part of one method.
 
     Raises:
         ValueError: a setting that is not allowed, or answers that make no sense together.
     """
-    cls, settings = find(name), command["method"]
-    for key in name.split(":"):
-        settings = settings[key]
+    cls, settings = find(name), store.settings_given(command, name)
     check(cls.Settings, settings, f"method.{name.replace(':', '.')}.")
     replay, settings = settled(cls, command["replay"], settings)
     settings, paths = _named_files(cls, recorded(cls.Settings, settings))
-    files, with_settings = _answers(cls, replay, command)
+    files, answers = _answers(cls, replay, command)
     shared = [file for group in SHARED for file in entry_files(SHARED[group], command[group])]
-    own = {"method": {"name": name, "settings": settings}, "replay": recorded(SHARED["replay"], replay)}
-    return (
-        own | with_settings,
-        paths,
-        [METHODS.entries[name].file, *entry_files(cls.Settings, settings), *shared, *files],
-    )
+    files = [METHODS.entries[name].file, *entry_files(cls.Settings, settings), *shared, *files]
+    return OwnPart(MethodChoice(name, settings), ReplaySettings(**replay), answers, paths, files)
 
 
 def _answers(

@@ -3,8 +3,8 @@
 import itertools
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -13,7 +13,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import hints
-from harness.config.schema import EXECUTION, LISTS
+from harness.config.run_config import EXECUTION
+from harness.config.schema import LISTS
 
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name
 ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")
@@ -21,10 +22,11 @@ ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")
 
 @dataclass(frozen=True)
 class Argument:
-    """One word of the command line; `values` are the alternatives of a sweep, in Hydra's syntax."""
+    """One word of the command line; `values` are the alternatives of a sweep, in Hydra's syntax; `typed`: all of it."""
 
     key: str
     values: tuple[str, ...]
+    typed: str = ""
 
     @property
     def head(self) -> str:
@@ -41,6 +43,25 @@ def combinations(arguments: list[Argument]) -> list[list[str]]:
     """The product of all sweeps: a list of Hydra overrides for each."""
     sides = [[f"{_added(argument.key)}={value}" for value in argument.values] for argument in arguments]
     return [list(chosen) for chosen in itertools.product(*sides)]
+
+
+def as_words(arguments: list[Argument], texts: Container[str]) -> list[Argument]:
+    """The arguments, with what looks like a number quoted where a text is expected: out=20241105_1530 is a word."""
+    return [replace(each, values=_texts(each)) if each.typed and each.key in texts else each for each in arguments]
+
+
+def _texts(argument: Argument) -> tuple[str, ...]:
+    """The values as they were typed, numbers among them in quotes; unchanged where quotes or calls were typed."""
+    typed = argument.typed
+    if re.search(r"['\"(){}\\]", typed):
+        return argument.values
+    typed = re.sub(r"[^\[\],]+", lambda match: _text(match[0].strip()), typed)
+    return _alternatives(argument.key, OverridesParser.create().parse_override(f"{argument.key}={typed}"))
+
+
+def _text(word: str) -> str:
+    value = OverridesParser.create().parse_override(f"x={word}").value() if word else None
+    return f"'{word}'" if isinstance(value, bool | int | float) else word
 
 
 def _added(key: str) -> str:
@@ -72,7 +93,8 @@ def _parse_word(word: str) -> Argument:
     home = os.path.expanduser("~")
     word = re.sub(r"(?<=[=,\[])~(?=[/,\]]|$)", lambda _: home, word)
     try:
-        return Argument(key, _alternatives(key, OverridesParser.create().parse_override(word)))
+        typed = word.partition("=")[2]
+        return Argument(key, _alternatives(key, OverridesParser.create().parse_override(word)), typed)
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(f"cannot read '{word}': {hints.first_line(error)} (put a value with odd signs in quotes: "
                          f"{key}=\"'...'\")") from error  # fmt: skip

@@ -14,6 +14,7 @@ from benchmarks.benchmark import Reader
 from benchmarks.randomness import generator
 from harness.training.gate import Gate
 from methods.contract import Batch, Phase, Source
+from methods.forms.devices import to_device
 
 SHIFT = 2  # pixels by which an augmented view may be moved
 
@@ -47,9 +48,9 @@ class Augmentation:
             if rng is not None:
                 choice[b], corner[b] = rng.integers(0, self.candidates, n), rng.integers(0, self.margin + 1, 2)
                 flip[b] = self.mirrored is not None and self.mirrored[index[b]] and rng.random() < 0.5
-        clips = torch.from_numpy(gate.read(rows, choice, corner)).to(device)
+        clips = to_device(torch.from_numpy(gate.read(rows, choice, corner)), device)
         if flip.any():
-            places = torch.from_numpy(np.flatnonzero(flip)).to(device)
+            places = to_device(torch.from_numpy(np.flatnonzero(flip)), device)
             clips[places] = clips[places].flip(3)
         return clips
 
@@ -88,7 +89,7 @@ class ClipSource:
             self._plain(index, view) if self.augmentation is None else self._augmented(self.augmentation, index, view)
         )
         return Batch(
-            target=torch.from_numpy(self.targets[index]).to(self.device),
+            target=to_device(torch.from_numpy(self.targets[index]), self.device),
             sample_id=torch.from_numpy(self.rows[index].astype(np.int32)),
             clips=clips,
             labels={name: torch.from_numpy(values[index]) for name, values in self.labels.items()},
@@ -106,7 +107,7 @@ class ClipSource:
             shown = [self._shifted(clips[b], int(self.rows[index[b]]), int(v)) if v else clips[b]
                      for b, v in enumerate(view)]  # fmt: skip
             clips = np.stack(shown)
-        return torch.from_numpy(clips).to(self.device)
+        return to_device(torch.from_numpy(clips), self.device)
 
     def _augmented(self, how: Augmentation, index: np.ndarray, view: np.ndarray | None) -> torch.Tensor:
         view = np.zeros(len(index), np.int64) if view is None else view
@@ -209,10 +210,12 @@ def _ahead(source: ClipSource, plan: list[tuple[np.ndarray, np.ndarray]], worker
     """Batches that loader workers make on the CPU; they are moved to the source's device here."""
     on_cpu = copy.copy(source)
     on_cpu.device = "cpu"
+    on_gpu = source.device.startswith("cuda")
     # Linux: forked, as is PyTorch's default, which a run in a process of a fork server would not have. A generator of
     # its own: the loader would draw from the global one.
     start = "fork" if sys.platform == "linux" else None
     loader = DataLoader(_Taken(on_cpu, plan), batch_size=None, num_workers=workers, generator=torch.Generator(),
-                        multiprocessing_context=start)  # fmt: skip
+                        multiprocessing_context=start, pin_memory=on_gpu)  # fmt: skip
     for batch in loader:
-        yield replace(batch, target=batch.target.to(source.device), clips=batch.clips.to(source.device))
+        yield replace(batch, target=batch.target.to(source.device, non_blocking=on_gpu),
+                      clips=batch.clips.to(source.device, non_blocking=on_gpu))  # fmt: skip

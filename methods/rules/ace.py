@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from methods.contract import Batch
+from methods.contract import Batch, Log
 from methods.rules.rule import Rule, cross_entropy
 
 MASKED = -1e9
@@ -17,7 +17,7 @@ MASKED = -1e9
 class ACE(Rule):
     """Asymmetric cross-entropy: current samples do not push the classes of earlier experiences away."""
 
-    def loss(self, current: Batch, replayed: Batch | None) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, current: Batch, replayed: Batch | None) -> tuple[Tensor, Log]:
         if self.experience is None or self.experience.is_first:
             return cross_entropy(self.learner, current, replayed)
         logits = self.learner.logits(current).float()
@@ -27,4 +27,4 @@ class ACE(Rule):
         loss = F.cross_entropy(logits.masked_fill(hidden, MASKED), current.target)
         if replayed is not None:
             loss = loss + F.cross_entropy(self.learner.logits(replayed).float(), replayed.target)
-        return loss, {"accuracy": float((logits.argmax(-1) == current.target).float().mean())}
+        return loss, {"accuracy": (logits.argmax(-1) == current.target).float().mean()}

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from methods.contract import Batch, Experience, Phase, Remembers, Spec
+from methods.contract import Batch, Experience, Log, Phase, Remembers, Spec
 from methods.networks.head import Headed
 from methods.shared.classifier import classification_loss
 from methods.shared.part import Part
@@ -61,7 +61,7 @@ class Rule(Part):
         super().__init__(learner, settings)
         self.experience: Experience | None = None  # the one of the current step, such as for previous_classes
 
-    def loss(self, current: Batch, replayed: Batch | None) -> tuple[Tensor, dict[str, float]]:
+    def loss(self, current: Batch, replayed: Batch | None) -> tuple[Tensor, Log]:
         """The loss of one step, and what to log of it. `replayed` is None where nothing is stored yet."""
         raise NotImplementedError(f"{type(self).__name__} gives no loss(current, replayed)")
 
@@ -95,7 +95,7 @@ class Rule(Part):
         return [] if self.experience is None else sorted(self.experience.previous_classes)
 
 
-def cross_entropy(learner: Learner, current: Batch, replayed: Batch | None) -> tuple[Tensor, dict[str, float]]:
+def cross_entropy(learner: Learner, current: Batch, replayed: Batch | None) -> tuple[Tensor, Log]:
     """Cross-entropy over all classes, the mean over current and replayed samples; one pass through the classifier."""
     batch = current if replayed is None else joined(current, replayed)
     return classification_loss(learner.logits(batch), batch.target)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.contract import Batch, Spec
+from methods.forms.devices import to_device
 from methods.forms.kinds import Form, PayloadForm, RowForm
 from methods.selection import SELECTIONS
 
@@ -58,10 +59,12 @@ class Store:
         """Rows by slot."""
         index = np.asarray(index)
         return Batch(
-            target=torch.from_numpy(self.target[index].astype(np.int64)).to(self.device),
+            target=to_device(torch.from_numpy(self.target[index].astype(np.int64)), self.device),
             sample_id=torch.from_numpy(self.sample_id[index]),
             slots=index,
-            extra={name: torch.from_numpy(vectors[index]).to(self.device) for name, vectors in self.extra.items()},
+            extra={
+                name: to_device(torch.from_numpy(vectors[index]), self.device) for name, vectors in self.extra.items()
+            },
             **self.rows.from_rows(self._data[index], self.device),
         )
 
@@ -230,11 +233,11 @@ class PayloadBuffer:
         """Clips by slot, decoded now."""
         clips = self.codec.decode([self.payloads[i] for i in index])
         return Batch(
-            target=torch.tensor([self.target[i] for i in index], dtype=torch.int64).to(self.device),
+            target=to_device(torch.tensor([self.target[i] for i in index], dtype=torch.int64), self.device),
             sample_id=torch.tensor([self.sample_id[i] for i in index], dtype=torch.int32),
-            clips=torch.from_numpy(clips).to(self.device),
+            clips=to_device(torch.from_numpy(clips), self.device),
             slots=np.asarray(index),
-            extra={name: torch.from_numpy(np.stack([vectors[i] for i in index])).to(self.device)
+            extra={name: to_device(torch.from_numpy(np.stack([vectors[i] for i in index])), self.device)
                    for name, vectors in self.extra.items()},
         )  # fmt: skip
 

@@ -1,14 +1,14 @@
 """What methods that learn from codes share: compressor, encode once, classifier on codes, prediction."""
 
-import time
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from methods.answers import Answers
-from methods.contract import Batch, Experience, Phase, evaluating
+from methods.contract import Batch, Experience, Log, Phase, evaluating
 from methods.forms.codes import CodeRows
+from methods.forms.devices import Stopwatch
 from methods.networks.head import Headed
 from methods.shared.buffers import Buffer, Store
 from methods.shared.classifier import code_classifier
@@ -95,19 +95,17 @@ class CodeMethod(ReplayMethod):
             self.compressor.quantizer.forget()
         self.begin_optimizer(["compressor"], self.spec.compressor.rate)
 
-    def train_compressor(self, batch: Batch) -> dict[str, float]:
-        clips, n_old, seconds = to_float(batch.clips), self.spec.compressor.batch - len(batch), 0.0
+    def train_compressor(self, batch: Batch) -> Log:
+        clips, n_old = to_float(batch.clips), self.spec.compressor.batch - len(batch)
+        watch = Stopwatch(self.spec.device)
         if n_old and self.rehearses():
-            began = time.perf_counter()
             clips = torch.cat([clips, self.rehearsed_clips(n_old)])
-            if clips.is_cuda:
-                torch.cuda.synchronize()  # or the decoding would be counted to whatever waits for it first
-            seconds = time.perf_counter() - began
+        watch.stop()
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
         self.optimize(loss)
-        return {"loss": float(loss.detach()), "replayed": len(clips) - len(batch), "samples": len(clips),
-                "rehearsal_seconds": seconds}  # fmt: skip
+        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips),
+                "rehearsal_seconds": watch}  # fmt: skip
 
     def encode(self, batch: Batch) -> None:
         views, clips = self.spec.classifier.views, batch.clips

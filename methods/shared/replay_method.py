@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from methods.answers import NOTHING, Answers
-from methods.contract import Batch, Experience, Method, Phase, Source, Spec, evaluating
+from methods.contract import Batch, Experience, Log, Method, Phase, Source, Spec, evaluating
 from methods.forms.kinds import Form
 from methods.heads import HEADS
 from methods.networks.head import Headed
@@ -104,7 +104,7 @@ class ReplayMethod(Method):
             self.rule.experience = experience
             self.begin_classifier()
 
-        def step(batch: Batch) -> dict[str, float]:
+        def step(batch: Batch) -> Log:
             self.rule.experience = experience
             return self.train_classifier(batch, n_clips)
 
@@ -122,7 +122,7 @@ class ReplayMethod(Method):
         """Whether the experience of this step is the pre-training part, in which no rule is used but er."""
         return self.rule.experience is not None and self.rule.experience.is_pretraining
 
-    def train_classifier(self, batch: Batch, n_current: int) -> dict[str, float]:
+    def train_classifier(self, batch: Batch, n_current: int) -> Log:
         """One step of the rule on a batch filled up from the buffer; `n_current`: clips of the experience."""
         total, replay = self.spec.classifier.batch, self.spec.replay
         current, replayed = replayed_part(batch, total, replay, self.buffer, n_current)
@@ -130,7 +130,7 @@ class ReplayMethod(Method):
         loss, log = learn(current, replayed)
         self.optimize(loss)
         n_old = 0 if replayed is None else len(replayed)
-        return {"loss": float(loss.detach()), **log, "replayed": n_old, "samples": len(current) + n_old}
+        return {"loss": loss.detach(), **log, "replayed": n_old, "samples": len(current) + n_old}
 
     def answer(self, seen: Tensor) -> Tensor:
         """What the classifier sees -> scores [B, n_classes] of the head."""
