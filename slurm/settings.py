@@ -33,7 +33,7 @@ class Slurm:
     setup: list[str] = setting([], "shell lines before the run, e.g. [module load cuda]")
     parallelism: int = setting(100, "jobs of one array that run at a time", above=0, also="array_parallelism")
     max_array: int = setting(1000, "jobs of one array at most; more runs make more arrays", above=0)
-    runs_per_job: int = setting(1, "runs that share one job, one after the other", above=0)
+    runs_per_job: int = setting(1, "runs that share one job: on each GPU of the job one after the other", above=0)
     wait: bool = setting(False, "stay and show the state of the runs until all are over")
 
 
@@ -55,10 +55,16 @@ def resources(settings: dict[str, Any], method: str) -> dict[str, Any]:
 
 
 def check(settings: dict[str, Any], methods: list[str]) -> None:
-    """ValueError if slurm.per_method names a method that is not run, or a value that is not allowed."""
+    """ValueError for a method that is not run, a value that is not allowed, or GPUs that no run would use."""
     for name in settings["per_method"]:
         if name not in methods:
             raise ValueError(f"slurm.per_method.{name} is set, but '{name}' is not among methods=[{','.join(methods)}]")
     for method in methods:
         resources(settings, method)  # refuses what is no resource
         declared.check(Slurm, settings["per_method"].get(method, {}), f"slurm.per_method.{method}.")
+        gpus, runs = resources(settings, method)["gpus"], settings["runs_per_job"]
+        if gpus > runs:
+            raise ValueError(
+                f"slurm.gpus={gpus} with slurm.runs_per_job={runs}: a run of {method} uses one GPU, so {gpus - runs} "
+                f"would idle; give slurm.gpus=1, or slurm.runs_per_job={gpus} or more"
+            )

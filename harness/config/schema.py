@@ -12,7 +12,7 @@ from typing import Any
 
 from benchmarks import SETTINGS, default_cache
 from harness.common import settings  # not the function alone: one of the fields is called `setting`
-from harness.common.machine import cores
+from harness.common.machine import cores, slots
 from harness.common.settings import Declaration, declared
 from harness.loggers import LOGGERS
 from methods.shared.settings import SHARED
@@ -162,8 +162,12 @@ class Command:
         also="executor backend cluster submit",
     )
     workers: int | None = settings.setting(
-        None, "runs at a time; default: the cores of this machine", above=0, also="jobs parallel processes nproc"
+        None,
+        "runs at a time; default: runs_per_gpu on each GPU, or else the cores of this machine",
+        above=0,
+        also="jobs parallel processes nproc",
     )
+    runs_per_gpu: int = settings.setting(1, "runs that share a GPU; small runs do not fill one", above=0)
     device: str = settings.setting(
         "auto",
         "auto: the GPU that torch sees",
@@ -223,8 +227,8 @@ def all_settings() -> dict[str, type]:
 # Settings that are lists: a single value is taken for a list of one.
 LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes", "log.to")
 # Which parts of a run say where and how it is carried out, not what comes out.
-EXECUTION = ("out", "launcher", "workers", "device", "checkpoint", "debug", "threads", "loader_workers", "lock",
-             "log", "paths", "strict_state", "slurm")  # fmt: skip
+EXECUTION = ("out", "launcher", "workers", "runs_per_gpu", "device", "checkpoint", "debug", "threads",
+             "loader_workers", "lock", "log", "paths", "strict_state", "slurm")  # fmt: skip
 
 
 MOST_SEED = 2**32 - 1
@@ -265,7 +269,7 @@ def execution(values: dict[str, Any]) -> dict[str, Any]:
     how = {name: values[name] for name in EXECUTION}
     how["out"] = str(Path(how["out"]).expanduser().resolve())
     how["paths"] = {"cache": str(Path(how["paths"]["cache"] or default_cache()).expanduser().resolve())}
-    how["workers"] = how["workers"] or cores()
+    how["workers"] = how["workers"] or len(slots(how["device"], how["runs_per_gpu"])) or cores()
     return how
 
 
