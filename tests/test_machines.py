@@ -40,5 +40,5 @@ def test_loader_workers_do_without_shared_memory(monkeypatch):
 
 
 def test_a_loader_worker_that_is_ended_from_outside_says_what_to_do():
-    with pytest.raises(RuntimeError, match=r"ended from outside: .*DataLoader worker.*give the run more memory, or fewer of them"):
+    with pytest.raises(RuntimeError, match=r"ended from outside: .*; give the run more memory, or fewer of them"):
         taken(np.arange(90, 100), 1)

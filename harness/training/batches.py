@@ -234,8 +234,8 @@ def _ahead(source: ClipSource, plan: list[tuple[np.ndarray, np.ndarray]], worker
             yield Batch(target=torch.from_numpy(rest["target"]).to(source.device, non_blocking=on_gpu),
                         sample_id=torch.from_numpy(rest["sample_id"]), labels=labels,
                         clips=torch.as_tensor(clips).to(source.device, non_blocking=on_gpu))  # fmt: skip
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
+    except (RuntimeError, OSError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
             raise
         advice = "give the run more memory, or fewer of them (loader_workers=0: none)"
         raise RuntimeError(f"a process that decodes clips ahead was ended from outside: {error}; {advice}") from error
