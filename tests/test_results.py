@@ -234,7 +234,7 @@ def test_columns_from_predictions(out: Path, capsys: pytest.CaptureFixture) -> N
     assert float(cells["", "cram", "within-task accuracy"]["mean"]) == 1.0
     (out / made["run_id"] / "predictions.npz").write_bytes(b"not a zip")
     cells = cells_of(run(tables, capsys, out, "columns=task_identification", "format=csv"))
-    assert cells["", "cram", "task identified"]["text"] == "–"
+    assert cells["", "cram", "task identified"]["text"] == "missing"
 
 
 def test_bad_input_is_one_line_and_exit_code_2(out: Path, capsys: pytest.CaptureFixture) -> None:
