@@ -4,7 +4,6 @@ Runs it on a tiny stream of three experiences: the table of phases, predictions,
 processes, a kill and a continuation, a pre-training part, the byte budget. Says what is wrong; exit code 1 then.
 """
 
-import copy
 import multiprocessing
 import os
 import signal
@@ -13,13 +12,17 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from harness import check_packages
+
+if TYPE_CHECKING:
+    from harness.config.run_config import RunConfig
 
 HELP = """usage: python -m harness.check [plugins=[my_method.py]] method=NAME[,NAME...] [NAME.setting=value ...]
 
@@ -50,8 +53,8 @@ def main(words: list[str]) -> int:
         others = [word for word in words if not word.startswith("method=")]
         runs = request([f"methods=[{','.join(named)}]", *TINY, *others]).runs
         for config in runs.values():
-            if find(config["method"]["name"]).opaque:
-                raise ValueError(f"method {config['method']['name']} has a loop of its own: the contract is not for it")
+            if find(config.method.name).opaque:
+                raise ValueError(f"method {config.method.name} has a loop of its own: the contract is not for it")
     except ValueError as error:
         print(f"harness.check: {error}", file=sys.stderr)
         return 2
@@ -61,9 +64,9 @@ def main(words: list[str]) -> int:
     return 1 if failed else 0
 
 
-def check(config: dict[str, Any]) -> bool:
+def check(config: "RunConfig") -> bool:
     """All checks of one method; prints a line each. True where all pass."""
-    name, passed = config["method"]["name"], True
+    name, passed = config.method.name, True
     print(f"{name}:")
     with tempfile.TemporaryDirectory(prefix="check-") as scratch:
         reference: dict[str, Any] = {}
@@ -83,7 +86,7 @@ def check(config: dict[str, Any]) -> bool:
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(last.filename).name}, line {last.lineno}; debug=true shows the whole trace"
                 print(f"  FAILED  {what}: {type(error).__name__}: {error} ({where})")
-                if config["execution"]["debug"]:
+                if config.execution.debug:
                     raise
                 if not reference:
                     break
@@ -100,17 +103,17 @@ def _folder(scratch: Path, name: str) -> Path:
     return folder
 
 
-def _contract(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+def _contract(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:
     from harness.training.loop import Run
 
-    torch.set_num_threads(config["execution"]["threads"])
+    torch.set_num_threads(config.execution.threads)
     with torch.random.fork_rng():
         run = Run(config, _folder(scratch, "reference"), lambda position: touched.step(position))
         method, touched = run.method, Touched(run.method)
         first = run.experiences[0]
-        before = _digest(method.state())
+        before = run.memory.digests(method, method.state())
         names = [[phase.name for phase in method.phases(first)] for _ in range(2)]
-        if names[0] != names[1] or _digest(method.state()) != before:
+        if names[0] != names[1] or run.memory.digests(method, method.state()) != before:
             raise ValueError("phases(experience) is not pure: calling it changed its answer or the method's state")
         if not names[0]:
             raise ValueError("phases(experience) gave no phase for the first experience")
@@ -150,7 +153,7 @@ class Touched:
             for name, module in live.items()
             for part in module.modules()
         ]
-        _predicts_without_learning(run)
+        _predicts_alike(run)
         for hook in hooks:
             hook.remove()
         self.ages = {name: self.ages.get(name, 0) + 1 for name in live}
@@ -163,35 +166,47 @@ class Touched:
             )
 
 
-def _predicts_without_learning(run: Any) -> None:
-    clips = run.context.clips(run.context.items()[0]).take(np.arange(4)).clips
-    before, drawn = _digest(run.method.state()), run.method.generator.get_state()
-    logits = run.method.predict(clips)
-    run.method.generator.set_state(drawn)
-    run.evaluation.check(run.method, logits, len(clips))
-    if _digest(run.method.state()) != before:
+PROBE = 24  # clips that are predicted in several batches and orders
+CLOSE = 1e-3  # of the range of the logits: what another batch may change by rounding
+SHARE = 0.1  # of the items may change by more: a code that lies between two entries of the codebook
+
+
+def _predicts_alike(run: Any) -> None:
+    """ValueError where the prediction of a clip depends on the clips beside it, or on those before it."""
+    method, evaluation = run.method, run.evaluation
+    before = run.memory.digests(method, method.state())
+    places = evaluation.order(max(run.position["experience"] - 1, 0))[:PROBE]
+    clips = evaluation.clips(places)
+    together = method.predict(clips).detach().float().cpu()
+    evaluation.check(method, together, len(clips))
+    shuffled = torch.from_numpy(np.random.default_rng(0).permutation(len(clips)))
+    ways = {
+        "singly": torch.arange(len(clips)).split(1),
+        "in the opposite order, five at a time": torch.arange(len(clips)).flip(0).split(5),
+        "in another order": shuffled.split(len(clips)),
+    }
+    for how, parts in ways.items():
+        other = torch.zeros_like(together)
+        for part in parts:
+            other[part] = method.predict(clips[part]).detach().float().cpu()
+        far = (other - together).abs().amax(1) > CLOSE * (together.max() - together.min()).clamp_min(1e-6)
+        if far.float().mean() > SHARE:
+            raise ValueError(
+                f"predict(clips) gives other logits for {int(far.sum())} of {len(clips)} clips when they come {how}: "
+                "what it says of a clip may not depend on the clips beside it or before it"
+            )
+    if run.memory.digests(method, method.state()) != before:
         raise ValueError("predict(clips) changes the method's state")
 
 
-def _digest(state: Any) -> Any:
-    """A copy of a state that can be compared: tensors as bytes."""
-    if isinstance(state, torch.Tensor):
-        return (str(state.dtype), tuple(state.shape), state.detach().cpu().contiguous().view(-1).numpy().tobytes())
-    if isinstance(state, dict):
-        return {key: _digest(value) for key, value in state.items()}
-    if isinstance(state, list | tuple):
-        return [_digest(value) for value in state]
-    return copy.copy(state)
-
-
-def _strict(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+def _strict(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:
     from harness.training.execute import run
 
-    strict = {**config, "execution": {**config["execution"], "strict_state": True}}
+    strict = replace(config, execution=replace(config.execution, strict_state=True))
     _same(run(strict, _folder(scratch, "strict")), reference)
 
 
-def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) -> None:
+def _killed(config: "RunConfig", scratch: Path, reference: dict[str, Any]) -> None:
     """SIGKILL a run in its second experience, then continue it."""
     from harness.config.schema import PRELOAD
     from harness.training.execute import run
@@ -207,19 +222,19 @@ def _killed(config: dict[str, Any], scratch: Path, reference: dict[str, Any]) ->
     _same(run(config, folder), reference)
 
 
-def _try_pretrained(config: dict[str, Any], scratch: Path) -> None:
+def _try_pretrained(config: "RunConfig", scratch: Path) -> None:
     """Not every method can start from a pre-training part: one that cannot is told, and passes."""
     from harness.training.execute import run
 
     try:
-        run({**config, "setting": "pretrained"}, _folder(scratch, "pretrained"))
+        run(replace(config, setting="pretrained"), _folder(scratch, "pretrained"))
     except Exception as error:
         print(f"  scratch only: setting=pretrained fails: {type(error).__name__}: {error}")
     else:
         print("  ok      setting=pretrained")
 
 
-def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
+def _stop_after_first_boundary(config: "RunConfig", folder: Path) -> None:
     from harness.training.execute import run
 
     def kill(position: dict[str, Any]) -> None:

@@ -49,6 +49,7 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
     texts += dict.fromkeys(column.caveat for column in shown if column.caveat)
     if any(pooled.is_bound(row) for row in pooled.rows):
         texts.append("Below the rule: bounds, which keep to no budget.")
+    texts += warnings(runs)
     if any(column.better for column in shown) and sum(not pooled.is_bound(row) for row in pooled.rows) > 1:
         texts.append(
             "Bold (* in plain text): best mean of the column, bounds apart; that is no test, results.compare is."
@@ -67,6 +68,35 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
         texts.append(f"Without clips that cannot be read: up to {max(skipped):,} in {len(skipped)} of the runs.")
     texts.append(f"{len(done)} records, hash {runs.digest}.")
     return texts
+
+
+def warnings(runs: Runs) -> list[str]:
+    """What a reader of the numbers has to know of a method: a sentence per kind, with its methods."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs.done:
+        record, name = run.record, run.method
+        if record.over_budget:
+            found.setdefault("Below the rule too, over the budget (memory.enforce=false)", {})[name] = None
+        for text in record.undeclared_work():
+            what = "Work that the harness counted and the method did not declare"
+            found.setdefault(what, {})[f"{name} ({text})"] = None
+        reference = record.reference_live
+        if reference and record.memory.live > 2 * reference:
+            live, usual = bytes_text(record.memory.live), bytes_text(reference)
+            what = f"Live models of more than twice the {usual} of the reference network"
+            found.setdefault(what, {})[f"{name} ({live})"] = None
+        if record.changed_code:
+            names = ", ".join(record.changed_code[:NAMED])
+            found.setdefault("The harness itself was changed while it ran", {})[f"{name} ({names})"] = None
+        if record.plugin_imports:
+            what = "Plug-in files import what can reach clips of other experiences"
+            found.setdefault(what, {})[f"{name} ({', '.join(record.plugin_imports)})"] = None
+    return [f"{what}: {_some(list(names))}." for what, names in found.items()]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def definitions(columns: Sequence[Column]) -> list[str]:
