@@ -10,6 +10,7 @@ from results import plots
 from results.build import build
 from results.explain import explanation
 from results.pooling import select
+from results.predictions import usable
 from results.read import read
 from results.registries import column, column_names, own_columns
 from results.render import Table
@@ -67,7 +68,7 @@ class Loaded(Runs):
         Raises:
             ValueError: a name is unknown, or a cell would mix sources, devices or precisions.
         """
-        runs, pooled = select(self.of_sweep(sweep), mixed, methods)
+        runs, pooled = select(usable(self.of_sweep(sweep), columns), mixed, methods)
         return explanation(runs, pooled, explain) if explain else build(runs, pooled, layout, columns)
 
     def plot(self, name: str, methods: Sequence[str] = (), sweep: str = "all", mixed: bool = False) -> "Figure":

@@ -45,6 +45,7 @@ class RunState:
         random.seed(seed)
         with self.stop.at_once():  # videos may have to be made
             self.context = context = Context(config)
+        record.check_known(context.fields())  # a name that no record can hold costs no training
         self.stream, self.method = context.stream, context.method()
         self.evaluation = Evaluation(
             context.stream, context.items(), context.reader, context.device, context.table, seed
@@ -232,7 +233,7 @@ class RunState:
         if len(self.sources) > 1:  # checkpoint.resume=force
             content["earlier_sources"] = self.sources[:-1]
         sync_file(self.folder / "predictions.npz")
-        record.write(self.folder, content)
+        content = record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
         self.checkpoints.end(self.execution.checkpoint.keep, live)
         self.loggers.end()
