@@ -8,9 +8,12 @@ exit code 1 then. A user's pytest asks for the same with `harness.testing.assert
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from harness import check_packages
+
+if TYPE_CHECKING:
+    from harness.config.run_config import RunConfig
 
 HELP = """usage: python -m harness.check [plugins=[my_method.py]] method=NAME[,NAME...] [NAME.setting=value ...]
 
@@ -24,6 +27,8 @@ def main(words: list[str]) -> int:
         print(HELP)
         return 0 if words else 2
     check_packages()
+    from harness.testing.methods import asked_for  # imports Hydra and torch: not for --help
+
     try:
         configs = asked_for(words)
     except ValueError as error:
@@ -35,28 +40,11 @@ def main(words: list[str]) -> int:
     return 1 if failed else 0
 
 
-def asked_for(words: list[str]) -> list[dict[str, Any]]:
-    """The config of a tiny run of each method that the words name. ValueError for words that ask for none."""
-    from harness.config.compose import request  # imports Hydra and torch: not for --help
-    from harness.testing.methods import TINY
-    from methods import find
-
-    named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("method=")]
-    if not named:
-        raise ValueError("method=NAME is missing: which method is to be checked?")
-    others = [word for word in words if not word.startswith("method=")]
-    configs = list(request([f"methods=[{','.join(named)}]", *TINY, *others]).runs.values())
-    for config in configs:
-        if find(config["method"]["name"]).opaque:
-            raise ValueError(f"method {config['method']['name']} has a loop of its own: the contract is not for it")
-    return configs
-
-
-def check(config: dict[str, Any]) -> bool:
+def check(config: "RunConfig") -> bool:
     """All checks of one method; prints a line each. True where all pass."""
     from harness.testing.methods import MethodCheck
 
-    print(f"{config['method']['name']}:")
+    print(f"{config.method.name}:")
     passed = True
     with tempfile.TemporaryDirectory(prefix="check-") as scratch:
         for outcome in MethodCheck(config, Path(scratch)).outcomes():

@@ -11,7 +11,7 @@ from harness.common.words import nearest
 RESOURCES = ("partition", "account", "qos", "gpus", "cpus", "memory", "minutes", "constraint", "extra")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Slurm:
     """Used by launcher=slurm alone: what a job asks for, and how runs are put into jobs."""
 

@@ -1,6 +1,7 @@
 """Avalanche both ways: our streams as its benchmarks, and its strategies run by name on our streams."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -138,13 +139,13 @@ def test_a_run_that_was_cut_off_starts_again_and_strict_state_does_not_apply():
     with pytest.raises(Interrupted):
         run(config, folder, tell, stop)
     assert not (folder / "checkpoint").exists()
-    strict = {**config, "execution": {**config["execution"], "strict_state": True}}
+    strict = replace(config, execution=replace(config.execution, strict_state=True))
     tiny.same(run(strict, folder), reference)
 
 
 def test_settings_of_one_strategy_reach_it():
     walk = opaque("EWC", "memory.enforce=false", "avalanche.EWC.ewc_lambda=7", "avalanche.EWC.mode=online")
-    assert walk.config["method"]["settings"]["ewc_lambda"] == 7
+    assert walk.config.method.settings["ewc_lambda"] == 7
     walk.next_experience()
     plugin = next(p for p in walk.method.strategy.plugins if type(p).__name__ == "EWCPlugin")
     assert (plugin.ewc_lambda, plugin.mode) == (7, "online")
@@ -177,9 +178,7 @@ def test_the_plan_and_the_check_know_them(capsys):
 def test_pre_training_is_refused_and_all_means_our_own_methods():
     with pytest.raises(ValueError, match=r"method avalanche:EWC runs with setting=scratch alone"):
         opaque("EWC", "setting=pretrained")
-    assert not any(
-        config["method"]["name"].startswith("avalanche:") for config in request(["preset=smoke"]).runs.values()
-    )
+    assert not any(config.method.name.startswith("avalanche:") for config in request(["preset=smoke"]).runs.values())
 
 
 def test_every_strategy_of_avalanche_is_known_or_refused_with_a_reason():

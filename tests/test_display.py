@@ -146,6 +146,6 @@ def test_a_setting_of_a_plugin_is_one_line_that_help_list_check_and_config_read(
     assert list_main(["methods", "keen", plugin]) == 0
     assert "keen.warmth                        uniform(0, 1)" in capsys.readouterr().out
     found = request(["methods=[keen]", plugin, "keen.warmth=0.25"]).runs
-    assert [config["method"]["settings"] for config in found.values()] == [{"warmth": 0.25}]
+    assert [config.method.settings for config in found.values()] == [{"warmth": 0.25}]
     with pytest.raises(ValueError, match=r"method.keen.warmth=2.0 is not allowed: it must be at most 1"):
         request(["methods=[keen]", plugin, "keen.warmth=2"])

@@ -25,7 +25,7 @@ class OneByOne(Launcher):
     '''Each run in a Python of its own, one after the other.'''
 
     def check(self, how, runs, planned):
-        if how["workers"] > 1:
+        if how.workers > 1:
             raise ValueError("launcher=one_by_one has one worker; give workers=1")
 
     def start(self, folders, how):

@@ -54,7 +54,9 @@ class _WithoutWords(ast.NodeTransformer):
 
     # Where they stand among the arguments: setting(default, HELP), register(name, SUMMARY), add(name, what, SUMMARY).
     PLACES: ClassVar = {"setting": 1, "register": 1, "add": 2}
-    KEYWORDS: ClassVar = {"setting": ("help", "zero"), "register": ("summary",), "add": ("summary",)}
+    KEYWORDS: ClassVar = {
+        "setting": ("help", "zero", "also", "search"), "register": ("summary", "also"), "add": ("summary", "also"),
+    }  # fmt: skip
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         body = getattr(node, "body", None)

@@ -13,7 +13,8 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.config import hints
-from harness.config.schema import EXECUTION, LISTS
+from harness.config.run_config import EXECUTION
+from harness.config.schema import LISTS
 
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name
 ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")

@@ -6,7 +6,7 @@ results.report). Words of the user win over those of a preset.
 """
 
 import fnmatch
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -44,7 +44,7 @@ def find(name: str) -> Preset:
     return Preset(name, content["question"], tuple(blocks), content.get("report", {}))
 
 
-def arguments(preset: Preset, given: list[Argument], methods_only: Collection[str]) -> list[list[Argument]]:
+def arguments(preset: Preset, given: list[Argument], methods_only: Iterable[str]) -> list[list[Argument]]:
     """The words of each block of a preset, overlaid by those of the user (in the long form); ValueError if they clash.
 
     `methods_only`: names whose own settings go where the method does, as `method.NAME.x`.
@@ -63,7 +63,7 @@ def arguments(preset: Preset, given: list[Argument], methods_only: Collection[st
 
 
 def _overlaid(
-    preset: Preset, words: Mapping[str, Any], mine: Mapping[str, Argument], methods: Collection[str]
+    preset: Preset, words: Mapping[str, Any], mine: Mapping[str, Argument], methods: Iterable[str]
 ) -> list[Argument]:
     """The words of one block that the user left, then the user's."""
     dropped = set(mine)

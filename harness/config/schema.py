@@ -3,17 +3,13 @@
 Imports neither torch nor Hydra, so that `--help` can be made from the dataclasses here in no time.
 """
 
-import hashlib
-import json
 import re
-from dataclasses import Field, dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks import SETTINGS, default_cache
 from harness.common import settings  # not the function alone: one of the fields is called `setting`
-from harness.common.machine import cores, slots
-from harness.common.settings import Declaration, declared
+from harness.common.settings import Declaration
 from harness.loggers import LOGGERS
 from methods.shared.settings import SHARED
 from slurm.settings import Slurm
@@ -24,7 +20,7 @@ CONF = Path(__file__).parent / "conf"
 PRELOAD = ["harness.training.execute", "torch._dynamo", "benchmarks.moving_digits"]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Memory:
     """The byte budget of everything that a method carries from one experience to the next."""
 
@@ -42,7 +38,7 @@ class Memory:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Checkpoint:
     """When the state of a run is saved."""
 
@@ -66,7 +62,7 @@ class Checkpoint:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Lock:
     """How runs are kept from being carried out twice at a time."""
 
@@ -75,7 +71,7 @@ class Lock:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Log:
     """What a run writes down on its way."""
 
@@ -96,7 +92,7 @@ class Log:
     )
 
 
-@dataclass
+@dataclass(frozen=True)
 class Paths:
     """Folders outside the project."""
 
@@ -229,9 +225,6 @@ def all_settings() -> dict[str, type]:
 
 # Settings that are lists: a single value is taken for a list of one.
 LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes", "log.to")
-# Which parts of a run say where and how it is carried out, not what comes out.
-EXECUTION = ("out", "launcher", "workers", "runs_per_gpu", "device", "checkpoint", "debug", "threads",
-             "loader_workers", "lock", "log", "paths", "strict_state", "slurm")  # fmt: skip
 
 
 MOST_SEED = 2**32 - 1
@@ -265,34 +258,6 @@ def _seeds(name: str, numbers: Any) -> list[int]:
     if len(set(numbers)) < len(numbers):
         raise ValueError(f"{name}={numbers} names a number twice")
     return numbers
-
-
-def execution(values: dict[str, Any]) -> dict[str, Any]:
-    """The part of a run's config that says how it is carried out, with absolute paths and the number of workers."""
-    how = {name: values[name] for name in EXECUTION}
-    how["out"] = str(Path(how["out"]).expanduser().resolve())
-    how["paths"] = {"cache": str(Path(how["paths"]["cache"] or default_cache()).expanduser().resolve())}
-    how["workers"] = how["workers"] or len(slots(how["device"], how["runs_per_gpu"])) or cores()
-    return how
-
-
-def is_of_machine(entry: "Field[Any]") -> bool:
-    """Whether a setting is a place on this machine or what it is capable of, so no part of a run's identity."""
-    return declared(entry).kind in ("path", "machine")
-
-
-def run_id(config: dict[str, Any], clips_hash: str) -> str:
-    """Readable prefix and a hash of all that decides the result: the config but `execution`, and the clips."""
-    decides = {key: value for key, value in config.items() if key != "execution"}
-    # Annotations are what the clip table's hash says, wherever they and the videos lie.
-    paths = {entry.name for entry in fields(SETTINGS[config["benchmark"]["name"]]) if is_of_machine(entry)}
-    decides["benchmark"] = {key: value for key, value in config["benchmark"].items() if key not in paths}
-    # A plug-in is its bytes: moved to another folder it is still the same method.
-    decides["plugins"] = sorted(plugin["sha256"] for plugin in config["plugins"])
-    text = json.dumps([decides, clips_hash], sort_keys=True, allow_nan=False)
-    rule = config["protocol"] if config["protocol"] != "custom" else config["benchmark"]["name"]
-    name = f"{rule}-{config['method']['name']}-s{config['seed']}-o{config['order_seed']}"
-    return re.sub(r"[^A-Za-z0-9._-]", "-", name) + "-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
 def yaml_descriptions(kind: str) -> dict[str, str]:

@@ -16,6 +16,7 @@ from typing import Any, cast
 from harness.common.folders import RunFolder, Status
 from harness.common.machine import slots
 from harness.common.processes import ForkServer
+from harness.config.run_config import Execution
 from harness.config.schema import PRELOAD
 from harness.launching.execution import execute, note, read_config
 from harness.launching.launcher import Launcher
@@ -29,12 +30,12 @@ GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
 class Local(Launcher):
     """One process per run, `workers` at a time."""
 
-    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
-        set_threads(how["threads"])
+    def start(self, folders: list[Path], how: Execution) -> list[str]:
+        set_threads(how.threads)
         context = ForkServer()
         context.set_forkserver_preload(PRELOAD)
-        gpus = slots(how["device"], how["runs_per_gpu"])
-        carry_out(folders, context, how["workers"], GRACE_SECONDS, gpus)
+        gpus = slots(how.device, how.runs_per_gpu)
+        carry_out(folders, context, how.workers, GRACE_SECONDS, gpus)
         return []
 
 
@@ -46,19 +47,19 @@ def carry_out_in_job(folders: list[Path]) -> None:
     The runs are forked from this process. A fork server in between would die of the signal, and the runs with it.
     """
     how = execution_of(folders[0])
-    set_threads(how.get("threads", 1))
+    set_threads(how.threads if how else 1)
     for module in PRELOAD:
         importlib.import_module(module)
-    gpus = slots(how.get("device", "auto"), how.get("runs_per_gpu", 1))
+    gpus = slots(how.device, how.runs_per_gpu) if how else []
     carry_out(folders, multiprocessing.get_context("fork"), max(1, len(gpus)), JOB_GRACE_SECONDS, gpus)
 
 
-def execution_of(folder: Path) -> dict[str, Any]:
-    """How a run is carried out. It is empty if the config cannot be read; the run itself then reports that."""
+def execution_of(folder: Path) -> Execution | None:
+    """How a run is carried out; None if the config cannot be read, which the run itself then reports."""
     try:
-        return dict(read_config(folder)["execution"])
+        return read_config(folder).execution
     except ValueError:
-        return {}
+        return None
 
 
 def set_threads(number: int) -> None:

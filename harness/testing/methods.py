@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.config.compose import request
+from harness.config.run_config import RunConfig
 from harness.config.schema import PRELOAD
 from harness.storage.record import comparable, differences
 from harness.training.execute import run as carry_out
 from harness.training.loop import Run
 from harness.training.saved_state import digests
+from methods import find
 from methods.contract import Batch, Method
 from results.schema import validate
 
@@ -46,10 +49,23 @@ class Outcome:
         return f"FAILED  {self.what}: {self.problem}" if self.problem else f"ok      {self.what}"
 
 
+def asked_for(words: list[str]) -> list[RunConfig]:
+    """The config of a tiny run of each method that the words name. ValueError for words that ask for none."""
+    named = [word.partition("=")[2].strip("[]") for word in words if word.startswith("method=")]
+    if not named:
+        raise ValueError("method=NAME is missing: which method is to be checked?")
+    others = [word for word in words if not word.startswith("method=")]
+    configs = list(request([f"methods=[{','.join(named)}]", *TINY, *others]).runs.values())
+    for config in configs:
+        if find(config.method.name).opaque:
+            raise ValueError(f"method {config.method.name} has a loop of its own: the contract is not for it")
+    return configs
+
+
 class MethodCheck:
     """All checks of one method; `outcomes` carries them out one after the other."""
 
-    def __init__(self, config: dict[str, Any], scratch: Path):
+    def __init__(self, config: RunConfig, scratch: Path):
         self.config, self.scratch = config, scratch
         self.run: Run | None = None
         self.reference: dict[str, Any] = {}
@@ -68,7 +84,7 @@ class MethodCheck:
             try:
                 step()
             except Exception as error:  # a user's method may raise anything; the check goes on and says it
-                if self.config["execution"]["debug"]:
+                if self.config.execution.debug:
                     raise
                 last = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(last.filename).name}, line {last.lineno}; debug=true shows the whole trace"
@@ -87,7 +103,7 @@ class MethodCheck:
 
     def contract(self) -> None:
         """A run from start to end, with a look at the method after each experience."""
-        torch.set_num_threads(self.config["execution"]["threads"])
+        torch.set_num_threads(self.config.execution.threads)
         with torch.random.fork_rng():
             run = Run(self.config, self.folder("reference"), lambda position: touched.step(position))
             method, touched = run.method, Touched(run.method)
@@ -149,7 +165,7 @@ class MethodCheck:
 
     def strict(self) -> None:
         """The same run in a new process for each experience."""
-        how = {**self.config, "execution": {**self.config["execution"], "strict_state": True}}
+        how = replace(self.config, execution=replace(self.config.execution, strict_state=True))
         self.same(carry_out(how, self.folder("strict")))
 
     def killed(self) -> None:
@@ -167,7 +183,7 @@ class MethodCheck:
     def pretrained(self) -> Outcome:
         """Not every method can start from a pre-training part: one that cannot is told, and passes."""
         try:
-            carry_out({**self.config, "setting": "pretrained"}, self.folder("pretrained"))
+            carry_out(replace(self.config, setting="pretrained"), self.folder("pretrained"))
         except Exception as error:
             return Outcome("setting=pretrained", note=f"fails: {type(error).__name__}: {error}")
         return Outcome("setting=pretrained")
@@ -279,7 +295,7 @@ def _weights(method: Method) -> dict[str, str]:
     return digests(held) if any(held.values()) else digests(method.state())
 
 
-def _stop_after_first_boundary(config: dict[str, Any], folder: Path) -> None:
+def _stop_after_first_boundary(config: RunConfig, folder: Path) -> None:
     def kill(position: dict[str, Any]) -> None:
         last = position["experience"] == position["n_experiences"] - 1
         if position["experience"] >= 1 and (position["step"] >= 3 or last):

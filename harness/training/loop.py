@@ -45,7 +45,7 @@ class Run(RunState):
     def one_phase(self, experience: CurrentExperience, phase: Phase) -> None:
         """Take the steps of one phase that are left."""
         source, done = phase.data(), self.position["step"]
-        plan = Plan.of(phase, source, (self.config["seed"], experience.current_experience, phase.name))
+        plan = Plan.of(phase, source, (self.config.seed, experience.current_experience, phase.name))
         steps = self.method.phase_steps = plan.n_steps(experience.n_merged)  # before start, which makes the optimizer
         self.journal.phase(phase.name, phase.kind)
         self.counted.phase(phase)
@@ -54,12 +54,12 @@ class Run(RunState):
                 phase.start()  # once, never again on resume
                 self.counted.watch()
             self.memory.measure(self.method, experience, phase.name, "start")
-        for step, batch in enumerate(batches(source, plan, done, steps, self.execution["loader_workers"]), start=done):
+        for step, batch in enumerate(batches(source, plan, done, steps, self.execution.loader_workers), start=done):
             with self.precision(), self.located(experience, phase, step):
                 log = phase.step(batch)
             self.position["step"] = step + 1
             self.step_taken(Taken(experience, phase, step, steps, len(batch), log or {}))
-            self.save_if_due(self.execution["checkpoint"]["minutes"])
+            self.save_if_due(self.execution.checkpoint.minutes)
         self.memory.measure(self.method, experience, phase.name, "end")
         self.method.optimizer = None
         self.journal.add_time()

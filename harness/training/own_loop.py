@@ -32,7 +32,7 @@ class OpaqueRun(RunState):
             self.position["step"] += 1
             place = self.place(experience, self.PHASE, self.position["step"], steps, log["loss"])
             self.journal.step(place, int(log["samples"]), log)
-            self.save_if_due(self.execution["checkpoint"]["minutes"])
+            self.save_if_due(self.execution.checkpoint.minutes)
 
         with self.precision():
             self.method.learn(experience, report)

@@ -13,7 +13,7 @@ import torch
 
 from harness.common import sources
 from harness.common.files import sync_file
-from harness.config.schema import run_id
+from harness.config.run_config import RunConfig
 from harness.launching.signals import Interrupted, Stop
 from harness.loggers.telling import Loggers
 from harness.storage import checkpoint, record
@@ -37,27 +37,28 @@ class RunState:
     METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers", "counted")
     WHEN_STOPPED = "it is saved and can go on"
 
-    def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
+    def __init__(self, config: RunConfig, folder: Path, progress: Progress = silent, stop: Stop | None = None):
         self.config, self.folder, self.stop = config, folder, stop or Stop()
-        self.execution, seed = config["execution"], config["seed"]
+        self.execution, seed = config.execution, config.seed
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
         with self.stop.at_once():  # videos may have to be made
             self.context = context = Context(config)
+        record.check_known(context.fields())  # a name that no record can hold costs no training
         self.stream, self.method = context.stream, context.method()
         self.evaluation = Evaluation(
             context.stream, context.items(), context.reader, context.device, context.table, seed
         )
         self.experiences = experiences_of(context, self.method.joint)
-        self.memory = MemoryMeter(self.method, config["memory"].get("enforce", True))
+        self.memory = MemoryMeter(self.method, config.memory.enforce)
         self.counted = Counted(self.method)
         trained = np.concatenate([experience.clips.rows for experience in self.experiences])
         self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device, trained)
-        self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
+        self.filmstrip = Filmstrip(self.execution.log.filmstrip, self.stream.n_experiences, context.reader)
         self.numbers = Numbers(self.stream.n_experiences)
-        self.loggers = Loggers(folder, config)
-        self.journal = Journal(folder, self.execution["log"]["every"], progress, self.loggers.line)
+        self.loggers = Loggers(folder, config.plain())
+        self.journal = Journal(folder, self.execution.log.every, progress, self.loggers.line)
         self.position = {"experience": 0, "phase": 0, "step": 0}
         self.unread: list[Taken] = []
         self.saved_at = time.monotonic()
@@ -69,7 +70,7 @@ class RunState:
 
     def own_id(self) -> str:
         """The run id that config and clip table make; ValueError where the folder is another run's."""
-        made = run_id(self.config, self.context.benchmark.clips_hash)
+        made = self.config.run_id(self.context.benchmark.clips_hash)
         if (self.folder / "config.json").exists() and self.folder.name != made:
             raise ValueError(
                 f"{self.folder / 'config.json'} asks for run {made}, not for the run of its folder: "
@@ -129,7 +130,7 @@ class RunState:
             self.counted.clips = min(done * self.method.spec.chunk, len(self.evaluation.order(i)))
             self.journal.progress({"experience": i, "n_experiences": self.stream.n_experiences, "phase": "evaluate",
                                    "step": done, "steps": parts, "loss": None})  # fmt: skip
-            self.save_if_due(self.execution["checkpoint"]["minutes"])
+            self.save_if_due(self.execution.checkpoint.minutes)
         self.counted.evaluated()
         self.journal.add_time()
         fields = self.evaluation.fields()
@@ -147,7 +148,7 @@ class RunState:
 
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast, where the run is asked for in bfloat16."""
-        if self.config["precision"] == "float32":
+        if self.config.precision == "float32":
             return nullcontext()
         # Its cache of cast weights would keep those from before an optimiser's step until the context ends.
         return torch.autocast(torch.device(self.context.device).type, torch.bfloat16, cache_enabled=False)
@@ -193,7 +194,7 @@ class RunState:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one that fits."""
-        saved = self.checkpoints.load(force=self.execution["checkpoint"].get("resume") == "force")
+        saved = self.checkpoints.load(force=self.execution.checkpoint.resume == "force")
         if saved is None:
             self.journal.begin()
             return
@@ -223,7 +224,7 @@ class RunState:
             **self.context.fields(), **self.evaluation.fields(), "memory": memory,
             "work": journal.work, "counted": self.counted.fields(), "reference_live": self.context.reference_bytes(),
             "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
-            **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
+            **record.circumstance(self.config.plain(), self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
         if imports := self.context.imports():
             content["plugin_imports"] = imports
@@ -232,8 +233,8 @@ class RunState:
         if len(self.sources) > 1:  # checkpoint.resume=force
             content["earlier_sources"] = self.sources[:-1]
         sync_file(self.folder / "predictions.npz")
-        record.write(self.folder, content)
+        content = record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
-        self.checkpoints.end(self.execution["checkpoint"]["keep"], live)
+        self.checkpoints.end(self.execution.checkpoint.keep, live)
         self.loggers.end()
         return content
