@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from benchmarks.clips import ClipTable
-from benchmarks.frames.decode import BadVideo, end_time
+from benchmarks.frames.decode import BadVideo, extent
 from benchmarks.frames.find import VideoFile
 
 
@@ -40,7 +40,8 @@ def cut(table: ClipTable, frames: int, rate: float, videos: Mapping[str, VideoFi
 
 def _closed(table: ClipTable, videos: Mapping[str, VideoFile]) -> list[float]:
     """The stop of each segment; inf where the video's end is unknown."""
-    stops, ends = table.frame["stop"].tolist(), {}
+    stops = table.frame["stop"].tolist()
+    ends: dict[str, float | None] = {}
     for row in np.flatnonzero(np.isinf(stops)).tolist():
         file = table.frame["file"].iloc[row]
         if not videos:
@@ -49,7 +50,7 @@ def _closed(table: ClipTable, videos: Mapping[str, VideoFile]) -> list[float]:
             )
         if file in videos and file not in ends:
             try:
-                ends[file] = end_time(videos[file].path, videos[file].rate)
+                ends[file] = extent(videos[file].path, videos[file].rate).end
             except (BadVideo, OSError):
                 ends[file] = None
         stop = ends.get(file)

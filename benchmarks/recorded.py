@@ -18,7 +18,7 @@ from benchmarks.dense import cut
 from benchmarks.frames.build import Wish, part_of, prepare, prepare_share
 from benchmarks.frames.cache import BadClip, FrameCache, staged
 from benchmarks.frames.decode import BadVideo, pixel_rate
-from benchmarks.frames.find import VideoFile, listing
+from benchmarks.frames.find import VideoFile, absence, listing
 from benchmarks.part import part_of_table
 from benchmarks.randomness import generator
 from benchmarks.registry import BenchmarkSource
@@ -155,7 +155,7 @@ class Recorded(BenchmarkSource):
         found, built = self._benchmark(clips, frames.bad, True), (frames.folder / "header.json").stat().st_mtime
         files = sorted({clips.table.frame["file"].iloc[row] for row, bad in frames.bad.items() if bad.kind != "kept"})
         videos = [clips.table.videos[file].path for file in files if file in clips.table.videos]
-        newer = [path.name for path in videos if path.stat().st_mtime > built]
+        newer = [path.name for path in videos if path.exists() and path.stat().st_mtime > built]
         if newer:
             note = (f"{len(newer)} videos of bad clips have changed since they were decoded, as {newer[0]}: delete "
                     f"{frames.folder} to decode again")  # fmt: skip
@@ -201,7 +201,8 @@ def _missing(table: ClipTable, root: Path) -> dict[int, str]:
         raise ValueError(
             f"benchmark.videos={root} holds none of the {files.nunique():,} videos, as {example}; {listing(root)}"
         )
-    return {int(row): f"{files.iloc[row]}: not under {root}" for row in np.flatnonzero(absent)}
+    why = {file: absence(root / file).replace("is not there", f"not under {root}", 1) for file in set(files[absent])}
+    return {int(row): f"{files.iloc[row]}: {why[files.iloc[row]]}" for row in np.flatnonzero(absent)}
 
 
 def _missing_notes(table: ClipTable, missing: Mapping[int, str], settings: RecordedSettings) -> list[str]:

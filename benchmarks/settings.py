@@ -10,11 +10,22 @@ from harness.common.settings import check, declared, default_of, setting, typed
 class BenchmarkSettings:
     """What every benchmark has; the settings of a plug-in's benchmark derive from it."""
 
-    tasks: int = setting(10, "tasks (experiences) of the stream", minimum=1)
+    tasks: int = setting(
+        10,
+        "tasks (experiences) of the stream",
+        minimum=1,
+        also="experiences splits increments classes_per_task increment",
+    )
     classes: Any = setting(
         None, "a part of the stream: how many classes, or their names; default: all", minimum=1, since="2"
     )
-    limit: int = setting(0, "a part of the stream: clips of each class and split", zero="all", since="2")
+    limit: int = setting(
+        0,
+        "a part of the stream: clips of each class and split",
+        zero="all",
+        since="2",
+        also="subset samples max_samples fraction",
+    )
 
     def __post_init__(self) -> None:
         """Check types and bounds, and bring each value into one form, so that equal settings have equal hashes."""
@@ -74,8 +85,18 @@ class MovingDigitsSettings(BenchmarkSettings):
 class RecordedSettings(BenchmarkSettings):
     """What the benchmarks of recorded videos share."""
 
-    annotations: str | None = setting(None, "folder of the annotation files as released", kind="path")
-    videos: str | None = setting(None, "folder of the videos as downloaded; not needed for plan=true", kind="path")
+    annotations: str | None = setting(
+        None,
+        "folder of the annotation files as released",
+        kind="path",
+        also="annotation annotation_dir annotation_file labels csv",
+    )
+    videos: str | None = setting(
+        None,
+        "folder of the videos as downloaded; not needed for plan=true",
+        kind="path",
+        also="video_dir video_root data_dir data_root data_path root",
+    )
     stage: str | None = setting(
         None, "folder on this machine's own disk that decoded frames are copied to first", kind="path"
     )
@@ -83,16 +104,31 @@ class RecordedSettings(BenchmarkSettings):
         120.0, "seconds without a frame after which a decoder is cut off", above=0, kind="machine"
     )
     valid: float = setting(
-        0.1, "share of the training videos held out for validation", minimum=0, maximum=0.99, zero="none"
+        0.1,
+        "share of the training videos held out for validation",
+        minimum=0,
+        maximum=0.99,
+        zero="none",
+        also="val val_size val_split val_ratio validation validation_size",
     )
     clips: str = setting(
         "one", "one: a clip a segment; dense: segments are cut into consecutive clips", choices=("one", "dense")
     )
-    rate: float = setting(30.0, "frames a second of dense clips", minimum=0.1, maximum=1000)
+    rate: float = setting(30.0, "frames a second of dense clips", minimum=0.1, maximum=1000, also="fps frame_rate")
     frames: int = setting(
-        14, "frames of a clip, evenly spread over it; short clips repeat frames", minimum=1, kind="pixels"
+        14,
+        "frames of a clip, evenly spread over it; short clips repeat frames",
+        minimum=1,
+        kind="pixels",
+        also="clip_length clip_len segments sequence_length",
     )
-    size: int = setting(224, "height and width of the decoded frames, pixels", minimum=8, kind="pixels")
+    size: int = setting(
+        224,
+        "height and width of the decoded frames, pixels",
+        minimum=8,
+        kind="pixels",
+        also="image_size img_size resolution crop_size input_size",
+    )
     resize: str = setting(
         "crop",
         "crop: the short side to size, then the center; stretch: to size by size",
@@ -112,6 +148,7 @@ class RecordedSettings(BenchmarkSettings):
         "none",
         "mirrored views in training; undirected: not of left, right, clockwise",
         choices=("none", "all", "undirected"),
+        also="hflip horizontal_flip mirror",
     )
     codec: str = setting(
         "jpeg",
@@ -123,6 +160,7 @@ class RecordedSettings(BenchmarkSettings):
         "fail",
         "what is done about clips that cannot be decoded; replace: by another of their class",
         choices=("fail", "skip", "replace"),
+        also="skip_bad ignore_errors corrupt",
     )
 
     def __post_init__(self) -> None:

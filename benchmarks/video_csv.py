@@ -5,6 +5,9 @@ CSV columns: file (relative to benchmark.videos); optional start and stop in sec
 column is a label. Folders: VIDEOS/class/clip.mp4, or VIDEOS/train/class/clip.mp4 beside valid and test.
 """
 
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import numpy as np
@@ -12,7 +15,7 @@ import pandas as pd
 
 from benchmarks.annotations import Annotations
 from benchmarks.clips import FIXED, ClipTable
-from benchmarks.frames.find import SUFFIXES, VideoFile
+from benchmarks.frames.find import ARCHIVES, SUFFIXES, VideoFile, composed, is_leftover, listing, stems
 from benchmarks.recorded import Recorded, Recording, hold_out
 from benchmarks.settings import VideoCsvSettings
 from harness.common.words import unknown
@@ -32,15 +35,16 @@ class VideoCsv(Recorded):
     def recording(self) -> Recording:
         """The clip table out of the annotation files."""
         settings = self.settings
+        passed: list[str] = []
         if settings.annotations is not None:
             rows, labels = _from_csv(Path(settings.annotations))
         elif settings.videos is not None:
-            rows, labels = _from_folders(Path(settings.videos))
+            rows, labels, passed = _from_folders(Path(settings.videos))
         else:
             raise ValueError(
                 "benchmark video_csv needs benchmark.annotations=FILE.csv or benchmark.videos=DIR (or both)"
             )
-        notes = _divide(rows, labels[0], settings)
+        notes = [*passed, *_divide(rows, labels[0], settings)]
         for part in ("valid", "test"):
             shared = set(rows["group"][rows["split"] == "train"]) & set(rows["group"][rows["split"] == part])
             if shared:
@@ -51,7 +55,23 @@ class VideoCsv(Recorded):
 
 
 def _there(root: Path, files: list[str]) -> dict[str, VideoFile]:
-    return {file: VideoFile(root / file) for file in files if (root / file).is_file()}
+    found = {file: VideoFile(root / file) for file in files if (root / file).is_file()}
+    if len(found) < len(files):  # accents may be written otherwise, and a downloader may have added its own ending
+        others = _spellings(root)
+        found |= {file: VideoFile(others[name]) for file in files if file not in found
+                  and (name := composed(file)) in others}  # fmt: skip
+    return found
+
+
+def _spellings(root: Path) -> dict[str, Path]:
+    """The files under a folder by their names with accents in one piece, and without a second ending."""
+    found: dict[str, Path] = {}
+    for path in (path for path in sorted(root.rglob("*")) if stems(path.name)):
+        name = unicodedata.normalize("NFC", path.relative_to(root).as_posix())
+        found[name] = path
+        if len(stems(name)) == 2:
+            found.setdefault(name.rpartition(".")[0], path)
+    return {name: path for name, path in found.items() if path.is_file()}
 
 
 def _from_csv(path: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
@@ -103,23 +123,43 @@ def _name(file: str, start: float, stop: float) -> str:
     return file if start == 0 and np.isinf(stop) else f"{file}@{start:.3f}-{stop:.3f}"
 
 
-def _from_folders(root: Path) -> tuple[pd.DataFrame, tuple[str, ...]]:
+def _from_folders(root: Path) -> tuple[pd.DataFrame, tuple[str, ...], list[str]]:
+    """The rows, the label, and notes on what was passed over."""
     if not root.is_dir():
         raise ValueError(f"benchmark.videos={root} is no folder")
-    tops = sorted(path for path in root.iterdir() if path.is_dir() and not path.name.startswith("."))
+    entries = sorted(path for path in root.iterdir() if not is_leftover(path.name))
+    tops = [path for path in entries if path.is_dir()]
     parts = {path: SPLITS.get(path.name.lower()) for path in tops}
     named = bool(tops) and all(parts.values())
     rows = []
+    passed = [path for path in entries if not path.is_dir()]
     for top in tops:
         for folder in sorted(path for path in top.iterdir() if path.is_dir()) if named else [top]:
-            for file in sorted(folder.rglob("*")):
-                if file.suffix.lower() in SUFFIXES and file.is_file():
-                    name = file.relative_to(root).as_posix()
-                    rows.append({"sample_id": name, "file": name, "start": 0.0, "stop": np.inf, "group": name,
-                                 "label": folder.name, **({"split": parts[top]} if named else {})})  # fmt: skip
+            files = [path for path in sorted(folder.rglob("*")) if not (path.is_dir() or _hidden(path, folder))]
+            passed += [path for path in files if not stems(path.name)] or ([] if files else [folder])
+            for file in (path for path in files if stems(path.name)):
+                name = composed(file.relative_to(root).as_posix())
+                rows.append({"sample_id": name, "file": name, "start": 0.0, "stop": np.inf, "group": name,
+                             "label": composed(folder.name), **({"split": parts[top]} if named else {})})  # fmt: skip
     if not rows:
-        raise ValueError(f"benchmark.videos={root} holds no class folders with videos ({', '.join(SUFFIXES)})")
-    return pd.DataFrame(rows), ("label",)
+        there = f"({', '.join(SUFFIXES)}); {listing(root)}"
+        raise ValueError(f"benchmark.videos={root} holds no class folders with videos {there}")
+    return pd.DataFrame(rows), ("label",), _passed_over(passed, root)
+
+
+def _hidden(path: Path, under: Path) -> bool:
+    return any(is_leftover(part) for part in path.relative_to(under).parts)
+
+
+def _passed_over(paths: Sequence[Path], root: Path) -> list[str]:
+    """A note on files that are no videos by their endings, and on empty class folders and links to nowhere."""
+    if not paths:
+        return []
+    kinds = Counter("empty folders" if path.is_dir() else path.suffix.lower() or "no ending" for path in paths)
+    counts = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common(5))
+    named = ", ".join(path.relative_to(root).as_posix() for path in paths[:5]) + (", ..." if len(paths) > 5 else "")
+    packed = "; unpack the archives" if any(path.name.lower().endswith(ARCHIVES) for path in paths) else ""
+    return [f"passed over in benchmark.videos, since they hold no videos: {named} ({counts}){packed}"]
 
 
 def _divide(rows: pd.DataFrame, label: str, settings: VideoCsvSettings) -> list[str]:

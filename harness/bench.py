@@ -19,6 +19,7 @@ loader    the cached loader against the bare decoder, clips a second
 videos    long 1080p and short 340x256 videos, decoded once and read from the cache, against the bare decoder
 waiting   share of a training step that is spent waiting for data
 models    seconds a clip of each kind of step with settings of harness.run (profile=...); kept for plan=true's hours
+paper     a step of cram and of er at the size of the paper against the bare step, and waits for the GPU (wants one)
 storage   bytes of stored codes against their information
 fill      a buffer of 8,232-byte clips filled, sampled and rewritten at `budget`
 start     start-up of `python -m harness.run --help`"""
@@ -30,6 +31,7 @@ def main(words: list[str]) -> int:
         print(HELP)
         return 0
     check_packages()
+    from harness.benchmarking.paper_size import bench_paper
     from harness.benchmarking.steps import bench_loader, bench_models, bench_refresh, bench_step, bench_waiting
     from harness.benchmarking.storage import bench_fill, bench_start, bench_storage
     from harness.benchmarking.videos import bench_videos
@@ -42,8 +44,9 @@ def main(words: list[str]) -> int:
              "fill": lambda: bench_fill(given.get("budget", "2GB"))}  # fmt: skip
     wanted = given.get("only", ",".join(every)).strip("[]").split(",")
     settings = [word for word in words if word.partition("=")[0] not in own]
-    every["models"] = lambda: bench_models(settings)
-    wrong = [name for name in wanted if name not in every] + ([] if wanted == ["models"] else settings)
+    every |= {"models": lambda: bench_models(settings), "paper": lambda: bench_paper(settings)}
+    alone = wanted in (["models"], ["paper"])
+    wrong = [name for name in wanted if name not in every] + ([] if alone else settings)
     for name in wrong:
         print(f"harness.bench: unknown '{name}'{nearest(name.partition('=')[0], [*every, *own])}", file=sys.stderr)
         return 2

@@ -3,9 +3,12 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness import check_packages
+
+if TYPE_CHECKING:
+    from harness.config.run_config import RunConfig
 
 HELP = """usage: python -m harness.pretrain save=FILE [name=value ...]
 
@@ -43,7 +46,7 @@ def main(words: list[str]) -> int:
     return 0
 
 
-def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
+def pretrain(config: "RunConfig", path: Path, work: Path) -> None:
     """Carry out the compressor's phase of the pre-training experience and save the compressor to `path`.
 
     `work` holds its checkpoints and is gone at the end.
@@ -55,18 +58,18 @@ def pretrain(config: dict[str, Any], path: Path, work: Path) -> None:
     from methods.shared.code_method import CodeMethod
 
     work.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(config["execution"]["threads"])
+    torch.set_num_threads(config.execution.threads)
     with torch.random.fork_rng():
         run = Run(config, work, _Shown())
         experience = run.experiences[0]
         if not experience.is_pretraining:
-            raise ValueError(f"setting={config['setting']} has no pre-training part: leave the setting out")
+            raise ValueError(f"setting={config.setting} has no pre-training part: leave the setting out")
         method = run.method
         if not isinstance(method, CodeMethod):
             raise ValueError(f"method {method.name} has no compressor to train")
         run.one_phase(experience, method.compressor_phase(experience))
-    made_from = {"clip_table": run.context.table.hash, "benchmark": config["benchmark"]["name"],
-                 "label": config["label"], "clips": str(len(experience.clips))}  # fmt: skip
+    made_from = {"clip_table": run.context.table.hash, "benchmark": config.benchmark.name,
+                 "label": config.label, "clips": str(len(experience.clips))}  # fmt: skip
     pretrained.save(path, method.compressor, run.context.spec.compressor, made_from)
     shutil.rmtree(work)
     print(f"saved {path}: compressor of {len(experience.clips):,} clips of {made_from['benchmark']}, "

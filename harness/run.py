@@ -24,6 +24,7 @@ from harness.common.sources import sources_hash
 
 if TYPE_CHECKING:
     from harness.config.compose import Request
+    from harness.config.run_config import RunConfig
     from results.load import Loaded
 
 QUEUEING_SECONDS = 2.0  # more than it takes to queue a run
@@ -35,12 +36,12 @@ COMPOSING = threading.Lock()  # Hydra and the registries are one for all threads
 def main(words: list[str] | None = None) -> int:
     """Run a command line; returns the exit code (see the end of --help)."""
     words = sys.argv[1:] if words is None else words
-    if {"--help", "-h"} & set(words):
-        from harness.config import usage
-
-        print(usage.text())
-        return 0
     try:
+        if {"--help", "-h"} & set(words):
+            from harness.config import usage
+
+            print(usage.text(words))
+            return 0
         check_packages()
         from harness.config.compose import request
 
@@ -69,9 +70,9 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     from harness.planning import plan
     from harness.storage.lease import free_abandoned
 
-    out = Path(asked.execution["out"])
-    LAUNCHERS.get(asked.execution["launcher"])().check(asked.execution, asked.runs, asked.plan)
-    check(asked.execution["log"]["to"])
+    out = Path(asked.execution.out)
+    LAUNCHERS.get(asked.execution.launcher)().check(asked.execution, asked.runs, asked.plan)
+    check(asked.execution.log.to)
     if asked.plan:
         plan.print_plan(asked.runs)
         return []
@@ -80,7 +81,7 @@ def prepare(asked: "Request", words: list[str]) -> list[Path]:
     todo = unfinished(out, asked.runs, asked.rerun)
     plan.groups({run_id: asked.runs[run_id] for run_id in todo})
     write_sweep(out, asked, words)
-    free_abandoned([out / run_id for run_id in todo], asked.execution["lock"]["stale_minutes"])
+    free_abandoned([out / run_id for run_id in todo], asked.execution.lock.stale_minutes)
     folders = [out / run_id for run_id in todo if queue(out / run_id, asked.runs[run_id])]
     make_videos([asked.runs[folder.name] for folder in folders])
     return folders
@@ -144,7 +145,7 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     except OSError as error:
         raise ValueError(f"out={out} cannot be made: {error.strerror}; give another folder") from error
     name = hashlib.sha256(json.dumps(sorted(asked.runs)).encode()).hexdigest()[:10]
-    methods = list(dict.fromkeys(config["method"]["name"] for config in asked.runs.values()))
+    methods = list(dict.fromkeys(config.method.name for config in asked.runs.values()))
     created = datetime.now(UTC).isoformat(timespec="seconds")
     content: dict[str, Any] = {"id": name, "command": ["python", "-m", "harness.run", *words], "created": created,
                "runs": list(asked.runs), "methods": methods}  # fmt: skip
@@ -153,7 +154,7 @@ def write_sweep(out: Path, asked: "Request", words: list[str]) -> None:
     write_json(out / "sweeps" / f"{name}.json", content)
 
 
-def queue(folder: Path, config: dict[str, Any]) -> bool:
+def queue(folder: Path, config: "RunConfig") -> bool:
     """Write config.json and a queued status.json; False where another command is carrying out this run."""
     from harness.storage.lease import taken
 
@@ -162,7 +163,7 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
     while True:
         with taken(folder) as mine:
             if mine:
-                write_json(folder / "config.json", config)
+                write_json(folder / "config.json", config.plain())
                 RunFolder(folder).write_status(state="queued", reason=None, position=None, pid=None)
                 return True
         # The same command given twice holds the folder for a moment only, to do just this.
@@ -171,22 +172,22 @@ def queue(folder: Path, config: dict[str, Any]) -> bool:
         time.sleep(0.02)
 
 
-def make_videos(configs: list[dict[str, Any]]) -> None:
+def make_videos(configs: "list[RunConfig]") -> None:
     """What the cache lacks is made here, once and with all cores, and not by each run."""
     import benchmarks
     from harness.common.machine import cores
 
-    distinct = {json.dumps(config["benchmark"]): config for config in configs}
+    distinct = {str(config.benchmark): config for config in configs}
     for config in distinct.values():
-        benchmark = config["benchmark"]
-        benchmarks.load(benchmark["name"], benchmark, Path(config["execution"]["paths"]["cache"]), cores())
+        chosen, cache = config.benchmark, Path(config.execution.paths["cache"])
+        benchmarks.load(chosen.name, chosen.options, cache, cores())
 
 
 def start(asked: "Request", todo: list[Path]) -> list[str]:
     """Let the launcher carry out what is not done; the ids of runs that go on elsewhere."""
     from harness.launching import LAUNCHERS
 
-    return LAUNCHERS.get(asked.execution["launcher"])().start(todo, asked.execution) if todo else []
+    return LAUNCHERS.get(asked.execution.launcher)().start(todo, asked.execution) if todo else []
 
 
 def carry_out(asked: "Request", todo: list[Path]) -> int:
@@ -196,7 +197,7 @@ def carry_out(asked: "Request", todo: list[Path]) -> int:
     """
     from results.tables import print_table
 
-    out, interrupted, handed_on = Path(asked.execution["out"]), False, []
+    out, interrupted, handed_on = Path(asked.execution.out), False, []
     try:
         handed_on = start(asked, todo)
     except KeyboardInterrupt:
@@ -246,7 +247,7 @@ class _Callable(ModuleType):
         with COMPOSING:
             asked = request(line)
             todo = prepare(asked, line)
-        out = Path(asked.execution["out"])
+        out = Path(asked.execution.out)
         if asked.plan:
             return Loaded((out,), (), (), ())
         handed_on = start(asked, todo)

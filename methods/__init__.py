@@ -8,14 +8,16 @@ lists the built-in methods and imports none of them, for they import torch; a pl
 from typing import TYPE_CHECKING
 
 from harness.common.registry import Registry
-from harness.common.words import nearest
 from methods.shared import avalanche_strategies
 
 if TYPE_CHECKING:
     from methods.contract import Method
 
 METHODS: "Registry[type[Method]]" = Registry(
-    "method", base="methods.contract:Method", hint="; plugins=[FILE.py] names the file of one of your own"
+    "method",
+    base="methods.contract:Method",
+    hint="; plugins=[FILE.py] names the file of one of your own",
+    settable=True,
 )
 METHODS.add(
     "all_decoders", "methods.all_decoders:AllDecoders",
@@ -30,7 +32,10 @@ METHODS.add(
     "methods.current_decoder:CurrentDecoder",
     "control: cram that refreshes through the current decoder instead of the previous one",
 )
-METHODS.add("er", "methods.er:ER", "replay of stored clips, raw or as JPEG or H.264")
+METHODS.add(
+    "er", "methods.er:ER", "replay of stored clips, raw or as JPEG or H.264",
+    also=("replay", "experience_replay", "rehearsal"),
+)  # fmt: skip
 METHODS.add(
     "frozen", "methods.frozen:Frozen",
     "codes of a compressor that is frozen after the first experience or pre-training, or as loaded",
@@ -39,13 +44,17 @@ METHODS.add(
     "joint",
     "methods.joint:Joint",
     "bound: a pixel classifier trained on all experiences at once, with as many steps in all",
+    also=("offline", "multitask", "cumulative", "upper_bound"),
 )
 METHODS.add(
     "joint_codes",
     "methods.joint_codes:JointCodes",
     "bound: compressor and classifier trained on all experiences at once, with as many steps in all",
 )
-METHODS.add("naive", "methods.naive:Naive", "fine-tuning on pixels, no memory")
+METHODS.add(
+    "naive", "methods.naive:Naive", "fine-tuning on pixels, no memory",
+    also=("finetune", "finetuning", "fine_tuning", "sgd", "lower_bound"),
+)  # fmt: skip
 METHODS.add(
     "no_refresh",
     "methods.no_refresh:NoRefresh",
@@ -77,7 +86,7 @@ def find(name: str) -> "type[Method]":
         avalanche_strategies.find(member)
     if name not in METHODS:
         known = ", ".join([*native(), "avalanche:NAME"])
-        raise ValueError(f"unknown method '{name}'{nearest(name, METHODS)}{METHODS.hint} (known: {known})")
+        raise ValueError(f"unknown method '{name}'{METHODS.nearest(name)}{METHODS.hint} (known: {known})")
     cls = METHODS.get(name)
     cls.name = name
     return cls

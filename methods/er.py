@@ -1,24 +1,23 @@
-"""Experience replay of clips (Chaudhry et al. 2019): raw pixels, or really encoded as JPEG or H.264."""
+"""Experience replay, the plain answer to every question but `form`: stored clips are mixed into each batch."""
 
 from dataclasses import dataclass
-
-import torch
+from typing import Any
 
 from harness.common.settings import setting
-from methods.contract import Batch, Experience, Phase, Spec
+from methods.answers import Answers
 from methods.forms import FORMS, of_clips
-from methods.shared.buffers import Buffer, PayloadBuffer, buffer_of
 from methods.shared.pixel_method import PixelMethod
 
 
 @dataclass(frozen=True)
 class ERSettings:
-    """Settings of er."""
+    """Settings of er, which are also called form and quality."""
 
     codec: str = setting(
         "raw",
         "how stored clips are kept; jpeg and h264 are bare payloads, decoded when drawn",
         choices=of_clips,
+        registry=FORMS,
     )
     quality: int = setting(0, "JPEG quality 1..95, or H.264 crf 0..51", zero="the codec's default of ours")
 
@@ -27,21 +26,8 @@ class ER(PixelMethod):
     """replay of stored clips, raw or as JPEG or H.264"""
 
     name = "er"
-
     Settings = ERSettings
+    answers = Answers()
 
-    def __init__(self, spec: Spec, settings: ERSettings, generator: torch.Generator):
-        super().__init__(spec, settings, generator)
-        form = FORMS.get(settings.codec)
-        self.buffer: Buffer | PayloadBuffer = buffer_of(
-            form, settings.quality, spec, generator, what="method er", live=self.live_bytes()
-        )
-
-    def phases(self, experience: Experience) -> list[Phase]:
-        store = Phase(
-            "store", lambda: experience.clips, self.store, kind="store", epochs=1, shuffle=False, batch=self.spec.chunk
-        )
-        return [self.classifier_phase(experience), *([] if experience.is_pretraining else [store])]
-
-    def store(self, batch: Batch) -> None:
-        self.buffer.offer(batch, batch.clips)
+    def kept(self) -> tuple[str, Any]:
+        return self.settings.codec, self.settings.quality

@@ -3,8 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from harness.common.units import bytes_text
-from results.pooling import Pooled, summarise
+from results.metrics import as_matrix
+from results.pooling import Condition, Pooled, summarise
 from results.registries import Column
 from results.runs import LoadedRun, Runs
 
@@ -46,10 +49,13 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
     texts += dict.fromkeys(column.caveat for column in shown if column.caveat)
     if any(pooled.is_bound(row) for row in pooled.rows):
         texts.append("Below the rule: bounds, which keep to no budget.")
+    texts += warnings(runs)
     if any(column.better for column in shown) and sum(not pooled.is_bound(row) for row in pooled.rows) > 1:
         texts.append(
             "Bold (* in plain text): best mean of the column, bounds apart; that is no test, results.compare is."
         )
+    texts += _unequal(pooled)
+    texts += _untested(runs)
     data_seeds = {r.config.get("benchmark", {}).get("data_seed") for r in done} - {None}
     if data_seeds:
         texts.append(f"Data seed {', '.join(str(seed) for seed in sorted(data_seeds, key=str))}.")
@@ -62,6 +68,35 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
         texts.append(f"Without clips that cannot be read: up to {max(skipped):,} in {len(skipped)} of the runs.")
     texts.append(f"{len(done)} records, hash {runs.digest}.")
     return texts
+
+
+def warnings(runs: Runs) -> list[str]:
+    """What a reader of the numbers has to know of a method: a sentence per kind, with its methods."""
+    found: dict[str, dict[str, None]] = {}
+    for run in runs.done:
+        record, name = run.record, run.method
+        if record.over_budget:
+            found.setdefault("Below the rule too, over the budget (memory.enforce=false)", {})[name] = None
+        for text in record.undeclared_work():
+            what = "Work that the harness counted and the method did not declare"
+            found.setdefault(what, {})[f"{name} ({text})"] = None
+        reference = record.reference_live
+        if reference and record.memory.live > 2 * reference:
+            live, usual = bytes_text(record.memory.live), bytes_text(reference)
+            what = f"Live models of more than twice the {usual} of the reference network"
+            found.setdefault(what, {})[f"{name} ({live})"] = None
+        if record.changed_code:
+            names = ", ".join(record.changed_code[:NAMED])
+            found.setdefault("The harness itself was changed while it ran", {})[f"{name} ({names})"] = None
+        if record.plugin_imports:
+            what = "Plug-in files import what can reach clips of other experiences"
+            found.setdefault(what, {})[f"{name} ({', '.join(record.plugin_imports)})"] = None
+    return [f"{what}: {_some(list(names))}." for what, names in found.items()]
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
 def definitions(columns: Sequence[Column]) -> list[str]:
@@ -85,6 +120,41 @@ def notes(runs: Runs, pooled: Pooled) -> list[str]:
     unknown = [run for run in pooled.unplaced if run.state != "bad"]  # what is bad was named above
     lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in unknown]
     return lines + [f"not used: {problem}" for problem in runs.problems]
+
+
+def unequal_replicates(pooled: Pooled, condition: Condition) -> dict[str, list[tuple[int, int]]]:
+    """Row -> its replicates (order seed, seed), where the rows of a condition that compete have not the same ones."""
+    cells = [cell for (_, place), cell in pooled.cells.items() if place == condition and cell.done and not cell.bound]
+    sets = {cell.name: sorted((run.order_seed, run.seed) for run in cell.done) for cell in cells}
+    return sets if len({tuple(each) for each in sets.values()}) > 1 else {}
+
+
+def _unequal(pooled: Pooled) -> list[str]:
+    """A sentence where means of unequal replicates stand side by side."""
+    for condition in pooled.conditions:
+        sets = unequal_replicates(pooled, condition)
+        if sets:
+            common = set.intersection(*(set(each) for each in sets.values()))
+            sizes = ", ".join(f"{name} {len(each)}" for name, each in list(sets.items())[:4])
+            return [
+                f"Unequal replicates ({sizes}{', ...' if len(sets) > 4 else ''}; {len(common)} are in all rows): their "
+                "means are not marked against each other; results.compare pairs what two methods share."
+            ]
+    return []
+
+
+def _untested(runs: Runs) -> list[str]:
+    """A sentence on tasks without test items: no mean has them in it."""
+    counts = {}
+    for run in runs.done:
+        tested = ~np.isnan(as_matrix(run.record.accuracy)).all(axis=0)
+        if not tested.all() and tested.any():
+            counts[run.record.protocol.id] = (np.flatnonzero(~tested).tolist(), len(tested))
+    return [
+        f"Without test items: task{'s' * (len(tasks) > 1)} {', '.join(map(str, tasks[:10]))}"
+        f"{', ...' if len(tasks) > 10 else ''} of {n} (counted from 0, {protocol}); no mean has them in it."
+        for protocol, (tasks, n) in counts.items()
+    ]
 
 
 def _budgets(runs: Runs) -> str:

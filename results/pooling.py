@@ -74,7 +74,7 @@ class Pooled:
     mixtures: tuple[str, ...]  # sentences about cells of mixed sources, devices or precisions
 
     def is_bound(self, row: tuple[str, ...]) -> bool:
-        """Whether the row is an upper bound."""
+        """Whether the row stands apart: an upper bound, or a method that went over its budget."""
         return any(cell.bound for (name, _), cell in self.cells.items() if name == row)
 
 
@@ -156,6 +156,7 @@ def _check_names(methods: Sequence[str], rows: Sequence[tuple[str, ...]]) -> Non
 def pool(runs: Runs) -> Pooled:
     """Sort runs into cells, and say which of them mix sources, devices or precisions."""
     bounds = {run.method for run in runs.done if run.record.bound}
+    apart = bounds | {run.method for run in runs.done if run.record.over_budget}
     settings = _settings(runs, bounds)
     placed = [run for run in runs.runs if run.run_id in settings]
     row_keys, column_keys = _split_keys(placed, settings)
@@ -167,12 +168,12 @@ def pool(runs: Runs) -> Pooled:
         values = settings[run.run_id].values
         row = (run.method, *(show(key, values[key]) for key in row_keys.get(run.method, ()) if key in values))
         for place in _places(conditions[run.run_id], known):
-            cell = cells.setdefault((row, place), Cell(row, place, run.method in bounds))
+            cell = cells.setdefault((row, place), Cell(row, place, run.method in apart))
             _add(cell, run, run.method in bounds or not settings[run.run_id].uses_all)
     unplaced = _place_unknown(runs, cells)
     mixtures = [text for cell in cells.values() for text in _mixtures(cell)]
     order = {name: position for position, name in enumerate(runs.methods)}
-    rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in bounds, order.get(row[0], len(order)), row))
+    rows = sorted({row for row, _ in cells}, key=lambda row: (row[0] in apart, order.get(row[0], len(order)), row))
     found = _in_order(list(dict.fromkeys(condition for _, condition in cells if condition is not None)))
     return Pooled(cells, tuple(rows), found, tuple(unplaced), tuple(mixtures))
 
@@ -343,7 +344,7 @@ def value_text(key: str, text: str) -> str:
     if key == "memory.budget" and isinstance(value, int):
         return bytes_text(value)
     if key == "plugins":
-        return "+".join(digest[:6] for digest in value) or "none"
+        return "+".join(str(digest)[:6] for digest in (value if isinstance(value, list) else [value])) or "none"
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)

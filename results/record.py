@@ -38,6 +38,7 @@ SharedSetting = Annotated[str, StringConstraints(pattern=r"^(compressor|classifi
 Count = Annotated[int, Field(ge=0, le=2**53)]
 Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
+NOT_TRAINING = ("refresh", "encode", "store")  # kinds of phases that nobody would look for training in
 Seconds = Annotated[float, Field(ge=0, le=1e10)]
 Series = list[float | None]
 Sizes = dict[Text, Count]
@@ -104,6 +105,14 @@ class Memory(BaseModel):
     peak_process: Count | None = about("Most resident bytes of the process; circumstance.")
 
 
+class Counted(BaseModel):
+    """Work as the harness counted it by hooks, wherever it happened."""
+
+    model_config = FORBID
+    steps: Sizes = about("Phase -> optimizer steps of the module that was moved most often.")
+    samples: Sizes = about("Phase -> clips that passed a live module with gradients; views of a clip count once.")
+
+
 class Work(BaseModel):
     """Work done, by phase."""
 
@@ -162,7 +171,7 @@ class Record(BaseModel):
     run_id: RunId = about("Name of the run's folder: readable prefix and hash of what decides the result.")
     protocol: Protocol
     benchmark: Name = about("Name of the benchmark.")
-    label: Name = about("Label column of the clip table whose classes are streamed.")
+    label: Text = about("Label column of the clip table whose classes are streamed.")
     setting: Literal["scratch", "pretrained"] = about("Whether an unevaluated pre-training came before the stream.")
     profile: Name = about("Named set of shared settings (small, paper).")
     evaluate: Literal["test", "validation"] = about("Part of the data that accuracies were measured on.")
@@ -190,6 +199,11 @@ class Record(BaseModel):
     classes: Sizes = about("Class name -> number of evaluated items.")
     memory: Memory
     work: Work
+    counted: Counted | None = about("Work as the harness counted it; null: not counted.", default=None)
+    reference_live: Count | None = about(
+        "Bytes of the reference network, the classifier of pixels by the shared settings; null: not known.",
+        default=None,
+    )  # fmt: skip
     drift: Drift | None = about("What the drift probe measured; null without stored codes.")
     reported: dict[Name, Series] = about(
         "Numbers that the method reports per experience: name -> a value or null. Shape [T] each.",
@@ -218,8 +232,17 @@ class Record(BaseModel):
     device: Text = about("Name of the device the run was made on, such as cpu.")
     precision_used: Text = about("Number format of the training steps, such as float32.")
     deterministic: bool = about("Whether an equal run gives bit-equal numbers.")
+    plugin_imports: list[Text] = about(
+        "Only of a method from a plug-in: what its file imports of the packages that read clips.", default_factory=list
+    )  # fmt: skip
+    changed_code: list[Text] = about(
+        "Only where code of the harness itself was changed while the run was under way: full names.",
+        default_factory=list,
+    )  # fmt: skip
     restarts: Count = about("How often the run was continued from a checkpoint.")
     execution: Anything = about("Settings that do not decide the result: launcher, workers, paths.")
+    checksum: Hash | None = about("sha256 of the file with 64 zeros in place of this value.", default=None)
+    predictions_sha256: Hash | None = about("sha256 of predictions.npz; null: there was none.", default=None)
 
     @property
     def n_classes(self) -> int:
@@ -238,6 +261,32 @@ class Record(BaseModel):
     def steps_of(self, kind: str) -> int:
         """Steps of all phases of a kind over the whole run."""
         return sum(steps for phase, steps in self.work.steps.items() if self.kind_of(phase) == kind)
+
+    @property
+    def over_budget(self) -> bool:
+        """Whether it carried more than its budget (memory.enforce=false): its row stands apart, like a bound's."""
+        memory = self.memory
+        allowed = self.opaque or self.config.get("memory", {}).get("enforce") is False
+        used = memory.total if memory.count == "total" else memory.carried_max
+        return allowed and not self.bound and memory.budget is not None and used > memory.budget
+
+    def undeclared_work(self) -> list[str]:
+        """What the harness counted and the method did not declare, a text each."""
+        if self.counted is None:
+            return []
+        found = []
+        for what, counted, declared in (
+            ("optimizer steps", self.counted.steps, self.work.steps),
+            ("clips", self.counted.samples, self.work.samples),
+        ):
+            found += [
+                f"{n:,} {what} in phase {phase}, {declared.get(phase, 0):,} declared"
+                for phase, n in counted.items() if n > declared.get(phase, 0) * 1.001
+            ]  # fmt: skip
+        hidden = [f"{n:,} optimizer steps in phase {phase} of kind {self.kind_of(phase)}"
+                  for phase, n in self.counted.steps.items()
+                  if phase in self.work.steps and self.kind_of(phase) in NOT_TRAINING]  # fmt: skip
+        return found + hidden
 
     def seconds_of(self, kind: str) -> float | None:
         """Wall seconds of all phases of a kind; None if the run had no such phase."""

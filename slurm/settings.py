@@ -11,24 +11,29 @@ from harness.common.words import nearest
 RESOURCES = ("partition", "account", "qos", "gpus", "cpus", "memory", "minutes", "constraint", "extra")
 
 
-@dataclass
+@dataclass(frozen=True)
 class Slurm:
     """Used by launcher=slurm alone: what a job asks for, and how runs are put into jobs."""
 
-    partition: str | None = setting(None, "partition; default: the cluster's")
+    partition: str | None = setting(None, "partition; default: the cluster's", also="queue")
     account: str | None = setting(None, "account that is charged")
     qos: str | None = setting(None, "quality of service")
-    gpus: int = setting(1, "GPUs of a job", zero="none")
-    cpus: int = setting(4, "processor cores of a job", above=0)
-    memory: float = setting(16.0, "memory of a job in GB", above=0)
-    minutes: int = setting(240, "time limit of a job; a run that needs longer is saved and queued again", above=0)
+    gpus: int = setting(1, "GPUs of a job", zero="none", also="gpus_per_node gres")
+    cpus: int = setting(4, "processor cores of a job", above=0, also="cpus_per_task")
+    memory: float = setting(16.0, "memory of a job in GB", above=0, also="mem_gb ram")
+    minutes: int = setting(
+        240,
+        "time limit of a job; a run that needs longer is saved and queued again",
+        above=0,
+        also="time time_limit timeout walltime timeout_min",
+    )
     constraint: str | None = setting(None, "features a node must have")
-    extra: dict[str, Any] = setting({}, "any other option of sbatch: slurm.extra.mail_type=END")
+    extra: dict[str, Any] = setting({}, "any other option of sbatch: slurm.extra.mail_type=END", also="sbatch slurm")
     per_method: dict[str, Any] = setting({}, "other resources for one method: slurm.per_method.joint.minutes=600")
     setup: list[str] = setting([], "shell lines before the run, e.g. [module load cuda]")
-    parallelism: int = setting(100, "jobs of one array that run at a time", above=0)
+    parallelism: int = setting(100, "jobs of one array that run at a time", above=0, also="array_parallelism")
     max_array: int = setting(1000, "jobs of one array at most; more runs make more arrays", above=0)
-    runs_per_job: int = setting(1, "runs that share one job, one after the other", above=0)
+    runs_per_job: int = setting(1, "runs that share one job: on each GPU of the job one after the other", above=0)
     wait: bool = setting(False, "stay and show the state of the runs until all are over")
 
 
@@ -50,10 +55,16 @@ def resources(settings: dict[str, Any], method: str) -> dict[str, Any]:
 
 
 def check(settings: dict[str, Any], methods: list[str]) -> None:
-    """ValueError if slurm.per_method names a method that is not run, or a value that is not allowed."""
+    """ValueError for a method that is not run, a value that is not allowed, or GPUs that no run would use."""
     for name in settings["per_method"]:
         if name not in methods:
             raise ValueError(f"slurm.per_method.{name} is set, but '{name}' is not among methods=[{','.join(methods)}]")
     for method in methods:
         resources(settings, method)  # refuses what is no resource
         declared.check(Slurm, settings["per_method"].get(method, {}), f"slurm.per_method.{method}.")
+        gpus, runs = resources(settings, method)["gpus"], settings["runs_per_job"]
+        if gpus > runs:
+            raise ValueError(
+                f"slurm.gpus={gpus} with slurm.runs_per_job={runs}: a run of {method} uses one GPU, so {gpus - runs} "
+                f"would idle; give slurm.gpus=1, or slurm.runs_per_job={gpus} or more"
+            )

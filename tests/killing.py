@@ -32,7 +32,7 @@ def new_run(out: Path, method: str, *words: str) -> Path:
     ((run_id, config),) = request([*SHORT, f"methods=[{method}]", f"out={out}", *words]).runs.items()
     folder = out / run_id
     folder.mkdir(parents=True)
-    write_json(folder / "config.json", config)
+    write_json(folder / "config.json", config.plain())
     return folder
 
 

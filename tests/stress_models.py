@@ -2,6 +2,8 @@
 
 import time
 
+import torch
+
 from benchmarks.avalanche import to_avalanche
 from harness.training.own_loop import OpaqueRun
 from methods.shared.avalanche_strategies import STRATEGIES
@@ -37,7 +39,7 @@ def full_size(number: float = 3) -> None:
         _timed("encode", lambda: method.encode(test_networks.clips()))
         codes = method.codes.take(range(2))
         method.begin_classifier()
-        _timed("S3D on codes", lambda: method.train_classifier(codes))
+        _timed("S3D on codes", lambda: method.train_classifier(codes, 2))
     pixels = test_networks.full_size("er")
     pixels.begin_classifier()
     _timed("S3D on pixels", lambda: pixels.train_classifier(test_networks.clips(), 2))
@@ -49,7 +51,10 @@ def compiled(number: float = 1) -> None:
     for compile_ in (False, True):
         method = test_networks.full_size(compile=compile_)
         method.begin_compressor()
-        losses.append(_timed(f"compile={compile_}", lambda: method.train_compressor(test_networks.clips(int(number)))))
+        compiled_ = [method.compressor.encoder, method.compressor.decoder, method.compressor.snapshot().decoder]
+        assert [part._compiled_call_impl is not None for part in compiled_] == [compile_] * 3
+        losses.append(_timed(f"compile={compile_}", lambda: method.train_compressor(test_networks.clips(2))))
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] >= 2
     assert abs(losses[0]["loss"] - losses[1]["loss"]) < 1e-3 * losses[0]["loss"], losses
 
 

@@ -97,7 +97,7 @@ def _through_the_loader(built, made: benchmarks.Benchmark, number: int, workers:
     from methods.contract import Phase
 
     rows = np.random.default_rng(workers).permutation(len(made.table))[:number]
-    source = ClipSource(made.reader, rows, np.zeros(len(rows), np.int64), {}, "cpu", Augmentation.of(made))
+    source = ClipSource(made.reader, rows, np.zeros(len(rows), np.int64), {}, "cpu", Augmentation.of(made, rows))
     phase = Phase("walk", lambda: source, lambda batch: None, epochs=1, batch=8, shuffle=False)
     clips = {}
     for batch in batches(source, Plan(phase, len(rows), (0,)), 0, -(-len(rows) // 8), workers):

@@ -33,8 +33,7 @@ def context(film, tmp_path):  # noqa: F811
 
 def test_views_show_other_times_and_the_plain_clip_first(context):
     made = context("benchmark.candidates=5")
-    source = made.clips(made.stream.train_stream[0])
-    source.key = (0, 0, "train")
+    source = made.clips(made.stream.train_stream[0]).drawn_by((0, 0, "train"))
     start = made.table.frame.start.to_numpy()[source.rows]
     plain = source.take(np.arange(12)).clips.numpy()
     assert [numbers(clip) for clip in plain] == [[int(10 * s + 7.5 * k + 3.75) for k in range(4)] for s in start]
@@ -50,8 +49,7 @@ def test_views_show_other_times_and_the_plain_clip_first(context):
 def test_crops_move_within_the_margin_and_sides_are_kept_where_they_mean_something(context):
     made = context("benchmark.margin=16", "benchmark.flip=undirected")
     assert made.spec.clip_shape == (4, 32, 32, 3)
-    source = made.clips(made.stream.train_stream[0])
-    source.key = (0, 0, "train")
+    source = made.clips(made.stream.train_stream[0]).drawn_by((0, 0, "train"))
     stored = made.reader.read(source.rows, corner=np.zeros((12, 2), int))
     assert (source.take(np.arange(12)).clips.numpy() == made.reader.read(source.rows)).all()
     assert (stored != made.reader.read(source.rows)).any()

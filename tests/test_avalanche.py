@@ -1,6 +1,7 @@
 """Avalanche both ways: our streams as its benchmarks, and its strategies run by name on our streams."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def test_a_stream_can_be_given_a_transform():
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_record_says_what_avalanche_evaluates(strategy):
-    walk = opaque(strategy, "classifier.steps=12")
+    walk = opaque(strategy, "classifier.steps=12", "memory.enforce=false")
     benchmark = to_avalanche(walk.stream, walk.context.reader)
     for after in range(walk.stream.n_experiences):
         walk.next_experience()
@@ -88,7 +89,7 @@ def test_the_record_says_what_avalanche_evaluates(strategy):
 def test_half_precision_learns_as_well():
     learnt = {}
     for precision in ("float32", "bfloat16"):
-        walk = opaque("EWC", "classifier.steps=30", f"precision={precision}")
+        walk = opaque("EWC", "memory.enforce=false", "classifier.steps=30", f"precision={precision}")
         walk.next_experience()
         learnt[precision] = walk.evaluation.fields()["accuracy"][0][0]
     assert learnt["float32"] > 0.4  # chance is a twelfth
@@ -106,7 +107,12 @@ def test_the_budget_sizes_the_buffer_and_all_that_is_carried_is_counted():
     assert memory["budget"] // clip == 16
     assert memory["carried"]["buffer"] == 16 * clip
     assert memory["clips_stored"] == memory["capacity"] == 16
-    penalty = tiny.done("avalanche:EWC")[0]["memory"]
+    with pytest.raises(ValueError, match=r"avalanche:EWC is over its budget: .* holders: EWCPlugin"):
+        tiny.done("avalanche:EWC")
+    record = tiny.done("avalanche:EWC", "memory.enforce=false")[0]
+    penalty = record["memory"]
+    # Its importances are gradients too: every clip once more, and the harness has counted them.
+    assert record["counted"]["samples"]["classifier"] == record["work"]["samples"]["classifier"] + 2 * 50
     assert penalty["clips_stored"] is penalty["capacity"] is None
     assert penalty["carried"] == {"EWCPlugin": 2 * 2 * penalty["live"]}  # weights and importances of two experiences
 
@@ -133,13 +139,13 @@ def test_a_run_that_was_cut_off_starts_again_and_strict_state_does_not_apply():
     with pytest.raises(Interrupted):
         run(config, folder, tell, stop)
     assert not (folder / "checkpoint").exists()
-    strict = {**config, "execution": {**config["execution"], "strict_state": True}}
+    strict = replace(config, execution=replace(config.execution, strict_state=True))
     tiny.same(run(strict, folder), reference)
 
 
 def test_settings_of_one_strategy_reach_it():
-    walk = opaque("EWC", "avalanche.EWC.ewc_lambda=7", "avalanche.EWC.mode=online")
-    assert walk.config["method"]["settings"]["ewc_lambda"] == 7
+    walk = opaque("EWC", "memory.enforce=false", "avalanche.EWC.ewc_lambda=7", "avalanche.EWC.mode=online")
+    assert walk.config.method.settings["ewc_lambda"] == 7
     walk.next_experience()
     plugin = next(p for p in walk.method.strategy.plugins if type(p).__name__ == "EWCPlugin")
     assert (plugin.ewc_lambda, plugin.mode) == (7, "online")
@@ -172,9 +178,7 @@ def test_the_plan_and_the_check_know_them(capsys):
 def test_pre_training_is_refused_and_all_means_our_own_methods():
     with pytest.raises(ValueError, match=r"method avalanche:EWC runs with setting=scratch alone"):
         opaque("EWC", "setting=pretrained")
-    assert not any(
-        config["method"]["name"].startswith("avalanche:") for config in request(["preset=smoke"]).runs.values()
-    )
+    assert not any(config.method.name.startswith("avalanche:") for config in request(["preset=smoke"]).runs.values())
 
 
 def test_every_strategy_of_avalanche_is_known_or_refused_with_a_reason():

@@ -1,9 +1,12 @@
 """Command lines that are not run: one clear line, exit code 2, nothing written."""
 
 import os
+from dataclasses import fields, is_dataclass
 
 import pytest
 
+from harness.config import hints
+from harness.config.schema import GROUPS, Command
 from harness.run import main
 
 
@@ -61,7 +64,41 @@ BAD = {
     "methods=er out=a,b": ["out takes one value"],
     "methods=er out=[": ["cannot read 'out=['"],
     "methods=er hydra.run.dir=x": ["unknown setting 'hydra.run.dir'"],
+    "method=cram": ["method is a group of settings", "use methods=[cram]"],
+    "methods=er lr=0.1": ["unknown setting 'lr'", "use classifier.rate or compressor.rate: peak learning rate"],
+    "methods=er er.lr=0.1": ["method er has no setting 'lr'", "use classifier.rate"],
+    "methods=er --lr=0.1": ["name=value without dashes", "use classifier.rate"],
+    "methods=er log=wandb": ["log is a group of settings", "use log.to=[wandb]"],
+    "methods=er memory=500": ["use memory.budget: bytes"],
+    "methods=er workers.x=5": ["unknown setting 'workers.x'", "did you mean 'workers'"],
+    "methods=er benchmark=UCF-101": ["protocol=vclimb-ucf101-10/v1"],
+    "methods=finetune": ["unknown method 'finetune'", "did you mean 'naive'"],
 }
+# What people type who know mammoth, Avalanche, PyTorch Lightning, timm or argparse -> where it is here.
+WORDS = {
+    "methods": "method model strategy algorithm", "benchmark": "dataset", "memory.budget": "memory_size buffer_size",
+    "classifier.batch": "batch_size train_mb_size", "classifier.epochs": "epochs n_epochs max_epochs num_epochs",
+    "classifier.rate": "optimizer learning_rate optimizer.lr", "compressor.rate": "compressor.lr",
+    "seeds": "seed", "benchmark.tasks": "n_tasks n_experiences", "benchmark.frames": "num_frames clip_len",
+    "benchmark.size": "img_size resolution", "benchmark.videos": "data_dir root", "out": "output_dir log_dir results",
+    "loader_workers": "num_workers", "device": "gpus gpu use_gpu", "slurm.minutes": "time slurm.time",
+    "log.to": "wandb use_wandb logger", "paths.cache": "cache_dir", "precision": "amp fp16", "plan": "dry_run",
+    "classifier.network": "backbone", "replay.share": "mem_batch_size", "checkpoint.resume": "ckpt_path",
+}  # fmt: skip
+
+
+def test_words_of_other_frameworks_lead_to_ours():
+    found = {word: next(iter(hints.meant_by(word)), None) for words in WORDS.values() for word in words.split()}
+    assert found == {word: ours for ours, words in WORDS.items() for word in words.split()}
+    assert hints.use("wandb", "true").startswith("; use log.to=[wandb]: ")
+    assert not hints.use("zqx")
+
+
+def test_every_declared_word_is_unknown_as_a_setting_and_found():
+    for name, says in hints.declarations():
+        for word in says.also:
+            assert word not in (*GROUPS, *(entry.name for entry in fields(Command) if not is_dataclass(entry.type)))
+            assert name in hints.meant_by(word), f"{word} of {name} is hidden by another word"
 
 
 @pytest.mark.parametrize("words", BAD)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.common.settings import help_of
+from harness.common.settings import declared
 from harness.run import main
 from methods.shared.settings import SHARED
 
@@ -88,7 +88,7 @@ def test_help_imports_nothing_heavy_and_covers_every_shared_setting():
         for entry in fields(settings):
             default = "" if entry.default == "" else r"=\S+"
             assert re.search(rf"^  {group}\.{entry.name}{default} +\S+", done.stdout, flags=re.MULTILINE)
-            assert help_of(entry) in done.stdout
+            assert declared(entry).text in done.stdout
 
 
 @pytest.mark.parametrize("package", ["methods", "results"])
@@ -337,3 +337,11 @@ def test_a_run_that_another_command_is_only_queueing_is_not_left_to_it(capsys, c
     held.wait()
     assert main(words) == 0
     thread.join()
+
+
+def test_methods_are_named_by_pattern_too(capsys):
+    ids = planned(capsys, *TINY, "methods=[er,cr*]")
+    assert [re.sub("-s0.*", "", name).rpartition("-")[2] for name in ids] == ["er", "cram"]
+    assert len(planned(capsys, *TINY, "methods=[cram,*_refresh]")) == 2
+    assert main(["methods=[crx*]", "plan=true"]) == 2
+    assert "no method fits 'crx*'" in capsys.readouterr().err

@@ -165,3 +165,21 @@ def test_settings_of_compressor_reach_the_method():
     clips = torch.randint(256, (2, *CLIP), dtype=torch.uint8)
     assert compressor.encode(clips).shape == (2, 2, 8, 8, 1)
     assert compressor.decode(compressor.encode(clips)).shape == (2, *CLIP)
+
+
+def test_compiling_makes_graphs_of_encoder_and_decoder():
+    torch.manual_seed(0)
+    clips = torch.rand(2, *CLIP)
+    torch._dynamo.reset()
+    torch._dynamo.utils.counters.clear()
+    losses = []
+    for compiled in (False, True):
+        torch.manual_seed(1)
+        compressor = Compressor(CLIP, CompressorSettings(n_codebooks=2))
+        if compiled:
+            compressor.compile(backend="eager")
+        losses.append(compressor.loss(clips, torch.Generator().manual_seed(0), replace=False).item())
+        graphs = torch._dynamo.utils.counters["stats"]["unique_graphs"]
+        assert graphs == (2 if compiled else 0)
+    assert losses[0] == pytest.approx(losses[1])
+    assert compressor.snapshot().decoder._compiled_call_impl is not None

@@ -82,8 +82,8 @@ def test_long_videos_have_their_own_budget_and_the_plan_tells_hours(ek, capsys):
     assert "er: keeps 40 clips, about 0.02 h, 60.6% of 66 clips, 0.03 h of video" in text
     assert "naive: keeps none of 66 clips" in text
     dense = request([*words, "benchmark.clips=dense"])
-    assert {config["memory"]["budget"] for config in dense.runs.values()} == {2 * 10**9}
+    assert {config.memory.budget for config in dense.runs.values()} == {2 * 10**9}
     print_plan(dense.runs)
     assert "its budget does not bind" in capsys.readouterr().out
     official = ["protocol=ek100-noun-10-dense", "methods=er", f"benchmark.annotations={ek}", "benchmark.min_test=1"]
-    assert {config["protocol"] for config in request([*official, "benchmark.min_train=1"]).runs.values()} == {"custom"}
+    assert {config.protocol for config in request([*official, "benchmark.min_train=1"]).runs.values()} == {"custom"}

@@ -2,12 +2,21 @@
 
 import io
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
+from harness import list as listing
+from harness.common.registry import REGISTRIES
+from harness.config.compose import request
 from harness.launching.progress import Display
 from harness.list import main as list_main
+from harness.run import main as run_main
+
+ROOT = Path(__file__).parent.parent
 
 PLUGIN = """
 from methods.contract import register
@@ -16,6 +25,20 @@ from methods.naive import Naive
 @register("waits")
 class Waits(Naive):
     "waits for nothing"
+"""
+
+WITH_SETTING = """
+from dataclasses import dataclass
+from harness.common.settings import setting, uniform
+from methods.contract import register
+from methods.naive import Naive
+
+@register("keen")
+class Keen(Naive):
+    "is keen"
+    @dataclass
+    class Settings:
+        warmth: float = setting(0.5, "how warm", maximum=1, search=uniform(0, 1))
 """
 
 
@@ -65,6 +88,13 @@ def test_on_a_terminal_there_is_a_bar_a_run():
         ("profiles", ["small "]),
         ("presets", ["smoke "]),
         ("presets smoke", ["methods: [all]"]),
+        ("classifier_networks", ["s3d "]),
+        ("compressor_networks", ["patch "]),
+        ("metrics", ["final_accuracy "]),
+        ("metrics final_accuracy", ["1/T sum_j"]),
+        ("columns", ["psnr "]),
+        ("plots", [" "]),
+        ("methods no_refresh", ["replay.share                       uniform(0.3, 0.8)"]),
     ],
 )
 def test_list(capsys, words, parts):
@@ -87,3 +117,35 @@ def test_list_shows_methods_of_the_user(capsys, tmp_path):
     file.write_text(PLUGIN)
     assert list_main(["methods", f"plugins={file}"]) == 0
     assert re.search(r"^waits ", capsys.readouterr().out, flags=re.MULTILINE)
+
+
+def test_every_registry_is_a_kind_of_the_list():
+    missing = {kind for kind, registry in REGISTRIES.items() if registry not in listing.kinds().values()}
+    assert missing <= {"launcher of shares"}  # an internal one
+    files = [path for room in ("benchmarks", "methods", "results", "harness") for path in (ROOT / room).rglob("*.py")]
+    made = [re.findall(r"= (?:Registry|Declared)\(\s*\"(\w+)\"", path.read_text()) for path in files]
+    assert {kind for kinds in made for kind in kinds} <= REGISTRIES.keys()
+
+
+@pytest.mark.parametrize("kind", listing.kinds())
+def test_a_list_imports_no_torch_and_every_entry_has_a_line(kind):
+    code = (
+        f"import sys; from harness.list import descriptions; found = descriptions({kind!r}); "
+        "assert found and all(found.values()), found; assert not {'torch', 'numpy'} & sys.modules.keys()"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_a_setting_of_a_plugin_is_one_line_that_help_list_check_and_config_read(capsys, tmp_path):
+    file = tmp_path / "my_method.py"
+    file.write_text(WITH_SETTING)
+    plugin = f"plugins={file}"
+    for command, words in ((run_main, ["--help", plugin]), (list_main, ["methods", "keen", plugin])):
+        assert command(words) == 0
+        assert re.search(r"^  keen.warmth=0.5 +how warm \(at most 1\)$", capsys.readouterr().out, flags=re.MULTILINE)
+    assert list_main(["methods", "keen", plugin]) == 0
+    assert "keen.warmth                        uniform(0, 1)" in capsys.readouterr().out
+    found = request(["methods=[keen]", plugin, "keen.warmth=0.25"]).runs
+    assert [config.method.settings for config in found.values()] == [{"warmth": 0.25}]
+    with pytest.raises(ValueError, match=r"method.keen.warmth=2.0 is not allowed: it must be at most 1"):
+        request(["methods=[keen]", plugin, "keen.warmth=2"])

@@ -66,7 +66,7 @@ def test_a_run_over_participants_has_a_valid_record(ek, film, tmp_path):  # noqa
     ((name, config),) = request([*words, "benchmark.tasks=2"]).runs.items()
     folder = tmp_path / "runs" / name
     folder.mkdir(parents=True)
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config.plain()))
     record = run(config, folder)
     assert sorted(name for part in record["domains"] for name in part) == ["P01", "P02"]
     assert record["class_order"] == [["plate", "spoon", "tap"], []]

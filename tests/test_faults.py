@@ -1,12 +1,12 @@
 """What can go wrong with a run: it goes on with the record of the run left alone, or says clearly why not."""
 
-import copy
 import json
 import os
 import random
 import re
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -183,8 +183,8 @@ def test_what_other_sources_saved_is_put_aside_unless_forced(capfd, monkeypatch)
     assert again["restarts"] == 0
     assert "made by other sources: the run starts anew" in capfd.readouterr().err
     assert not (folder / "checkpoint-of-other-sources").exists()  # the run is done
-    forced = copy.deepcopy(config)
-    forced["execution"]["checkpoint"]["resume"] = "force"
+    how = config.execution
+    forced = replace(config, execution=replace(how, checkpoint=replace(how.checkpoint, resume="force")))
     again = run(forced, twin)
     assert again["restarts"] == 1
     assert len(again["earlier_sources"]) == 1

@@ -13,6 +13,7 @@ import pytest
 from harness import run as command
 from harness.common import plugins
 from harness.config.compose import request
+from harness.launching.execution import read_config
 from harness.loggers import LOGGERS
 from harness.storage.record import comparable
 from harness.training.execute import run
@@ -121,7 +122,7 @@ def test_a_killed_run_is_shown_as_its_folder_holds_it(read, out):
     if importlib.util.find_spec(name) is None:
         pytest.skip(f"{name} is not installed")
     folder = new_run(out, "naive", f"log.to=[{name}]", "log.every=2")
-    config, seen = json.loads((folder / "config.json").read_text()), []
+    config, seen = read_config(folder), []
 
     def die(position):
         seen.append(position)
@@ -163,11 +164,11 @@ def test_files_of_method_and_logger_are_both_loaded_where_the_run_is_carried_out
                     "@register('mine')\nclass Mine(Naive):\n    'is mine'\n")  # fmt: skip
     both = f"plugins=[{mine},{own.partition('[')[2]}"
     (config,) = request([*SHORT, "methods=[mine]", both, "log.to=[lines]"]).runs.values()
-    assert [Path(each["path"]).name for each in config["plugins"]] == ["mine.py"]
-    assert [Path(each["path"]).name for each in plugins.of_run(config)] == ["mine.py", "lines.py"]
+    assert [Path(each["path"]).name for each in config.plugins] == ["mine.py"]
+    assert [Path(each["path"]).name for each in plugins.of_run(config.plain())] == ["mine.py", "lines.py"]
     plugins.load([])
     assert "lines" not in LOGGERS
-    plugins.load_listed(plugins.of_run(config), Path("/nowhere"))
+    plugins.load_listed(plugins.of_run(config.plain()), Path("/nowhere"))
     assert "lines" in LOGGERS
     assert "mine" in sys.modules["methods"].METHODS
 

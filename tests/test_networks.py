@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -25,7 +26,7 @@ SMALL = ("profile=paper", "compressor.patch=[2,4,4]", "compressor.width=16", "co
 def paper(**changes) -> CompressorSettings:
     """The compressor of the profile."""
     config = next(iter(request(["methods=[cram]", "profile=paper"]).runs.values()))
-    return CompressorSettings(**{**config["compressor"], **changes})
+    return replace(config.compressor, **changes)
 
 
 def full_size(method: str = "cram", n_codebooks: int = 6, **training):
@@ -66,7 +67,7 @@ def test_one_step_of_the_compressor_and_of_s3d_on_its_codes_at_full_size():
     assert codes.shape == (2, 7, 14, 14, 6)
     assert method.codes.state()["data"].shape == (2, 8_232)
     method.begin_classifier()
-    log = method.train_classifier(Batch(target=torch.arange(2), sample_id=torch.arange(2), codes=codes))
+    log = method.train_classifier(Batch(target=torch.arange(2), sample_id=torch.arange(2), codes=codes), n_current=2)
     assert math.isfinite(log["loss"])
     norms = [m for m in method.classifier.modules() if isinstance(m, nn.BatchNorm3d)]
     assert all(norm.momentum == 0.1 for norm in norms)
@@ -82,9 +83,9 @@ def test_methods_run_with_the_networks_of_the_profile(tmp_path):
     own = tiny.begun("cram", *words)
     for phase in ("compressor", "classifier"):
         sizes = [len(own.stream.pretraining.indices), *(len(e.indices) for e in own.stream.train_stream)]
-        assert record["work"]["steps"][phase] == sum(-(-n // own.config[phase]["batch"]) for n in sizes)
+        assert record["work"]["steps"][phase] == sum(-(-n // getattr(own.config, phase).batch) for n in sizes)
     strict = tiny.config("cram", *words)
-    tiny.same(run({**strict, "execution": {**strict["execution"], "strict_state": True}}, tmp_path), record)
+    tiny.same(run(replace(strict, execution=replace(strict.execution, strict_state=True)), tmp_path), record)
 
 
 def test_pixels_are_classified_by_s3d():

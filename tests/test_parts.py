@@ -67,8 +67,8 @@ def test_a_part_is_no_protocol_and_the_whole_keeps_its_run_ids(tmp_path):
     assert list(request([*words, "benchmark.classes=null", "benchmark.limit=0"]).runs) == [run_id]
     part = request([*words, "benchmark.classes=left digit 0,left digit 1", "benchmark.tasks=2"]).runs
     ((name, config),) = part.items()
-    assert config["protocol"] == "custom"
-    assert config["benchmark"]["classes"] == ("left digit 0", "left digit 1")
+    assert config.protocol == "custom"
+    assert config.benchmark.options["classes"] == ("left digit 0", "left digit 1")
     assert name != run_id
     assert protocols.identify("moving_digits", "action", 10, {"limit": 5}) == "custom"
 

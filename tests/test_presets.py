@@ -28,7 +28,7 @@ TINY = ["compressor.steps=2", "classifier.steps=2", "benchmark.clips_per_class=1
 
 
 def configs(*words: str) -> list[dict]:
-    return list(request([*words, f"paths.cache={CACHE}"]).runs.values())
+    return [config.plain() for config in request([*words, f"paths.cache={CACHE}"]).runs.values()]
 
 
 def methods_of(found: list[dict]) -> dict[str, int]:

@@ -102,7 +102,7 @@ def test_kinetics_with_pre_training_is_the_protocol_that_keeps_classes_for_it(tm
     write_rows(tmp_path / "kinetics700_validate.csv", header, kinetics_rows("validate", 30, 8))
     words = ["benchmark=kinetics", f"benchmark.annotations={tmp_path}", "methods=[er]"]
     for setting, protocol in (("scratch", "k700-10/v1"), ("pretrained", "k700-k400pre-10/v1")):
-        assert {c["protocol"] for c in request([*words, f"setting={setting}"]).runs.values()} == {protocol}
+        assert {c.protocol for c in request([*words, f"setting={setting}"]).runs.values()} == {protocol}
 
 
 def test_pretrain_says_what_it_cannot_do(tmp_path, capsys):
@@ -146,6 +146,6 @@ def test_pixel_methods_see_as_many_views(monkeypatch):
 
 def test_settings_that_came_later_leave_earlier_runs_as_they_were():
     config = next(iter(request(["methods=[cram]"]).runs.values()))
-    assert not {"training"} & set(config)
-    assert not {"network", "epochs", "load"} & set(config["compressor"])
-    assert not {"network", "epochs", "views"} & set(config["classifier"])
+    assert not {"training"} & set(config.plain())
+    assert not {"network", "epochs", "load"} & set(config.plain()["compressor"])
+    assert not {"network", "epochs", "views"} & set(config.plain()["classifier"])

@@ -20,6 +20,7 @@ SAME = {
     "a docstring": ("harness/training/memory.py", '"""', '"""Now in other words: '),
     "the comment of a preset": ("harness/config/conf/preset/smoke.yaml", "# ", "# Now: "),
     "a help text": ("methods/shared/settings.py", '"training steps of', '"steps of'),
+    "a word that people look for": ("methods/shared/settings.py", 'also="iterations', 'also="laps'),
     "a test": ("tests/tiny.py", "TINY = ", "SMALL = TINY = "),
 }
 OTHER = {
@@ -30,7 +31,7 @@ OTHER = {
     "batches": ("harness/training/batches.py", " + 1", " + 2"),
     "a method": ("methods/er.py", "return", "return None or"),
     "a network": ("methods/networks/small.py", "2", "3"),
-    "a default": ("methods/shared/settings.py", "setting(0.", "setting(1."),
+    "a default": ("methods/shared/settings.py", "setting(300,", "setting(301,"),
     "the pixels of a benchmark": ("benchmarks/digit_videos.py", "255", "254"),
     "decoding": ("benchmarks/frames/shards.py", "import", "import sys\nimport"),
     "protocols": ("benchmarks/protocols.py", "kB", "MB"),

@@ -1,15 +1,16 @@
 """Runs of tiny settings, in this process and by the harness itself; each distinct one is carried out once a session."""
 
 import atexit
-import copy
 import os
 import shutil
 import tempfile
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from harness.config.compose import request
+from harness.config.run_config import RunConfig
 from harness.storage.record import comparable, differences
 from harness.training.execute import run
 from harness.training.loop import Run
@@ -21,13 +22,13 @@ CACHE = os.environ.get("VIDEO_CL_CACHE") or FOLDER / "cache"
 TINY = ("preset=smoke", f"paths.cache={CACHE}")
 
 
-def configs(*words: str) -> dict[str, dict[str, Any]]:
+def configs(*words: str) -> dict[str, RunConfig]:
     """Method -> config of its only run."""
-    return {config["method"]["name"]: config for config in request([*TINY, *words]).runs.values()}
+    return {config.method.name: config for config in request([*TINY, *words]).runs.values()}
 
 
 @cache
-def config(method: str, *words: str) -> dict[str, Any]:
+def config(method: str, *words: str) -> RunConfig:
     return configs(f"methods=[{method}]", *words)[method]
 
 
@@ -44,9 +45,8 @@ def done(method: str, *words: str) -> tuple[dict[str, Any], Path]:
 
 def begun(method: str, *words: str, **execution: Any) -> Run:
     """A run in a folder of its own that has not taken a step, to be walked by the test."""
-    wanted = copy.deepcopy(config(method, *words))
-    wanted["execution"].update(execution)
-    return Run(wanted, new_folder())
+    wanted = config(method, *words)
+    return Run(replace(wanted, execution=replace(wanted.execution, **execution)), new_folder())
 
 
 def same(one: dict[str, Any], other: dict[str, Any]) -> None:

@@ -22,8 +22,8 @@ OLD_KINDS = {"skipped": "skipped", "kept, its last frame repeats": "kept"}
 class BadClip:
     """A clip that is not as annotated.
 
-    kind: kept (it is shorter than annotated, its last frame repeats), skipped, replaced (by the clip with the sample id
-    `by`), or absent (nothing was done about it yet).
+    kind: kept (it reaches beyond its video, whose first or last frame repeats), skipped, replaced (by the clip with the
+    sample id `by`), or absent (nothing was done about it yet).
     """
 
     reason: str
@@ -34,7 +34,7 @@ class BadClip:
     def done(self) -> str:
         """What was done about it, in words."""
         return {
-            "kept": "kept, its last frame repeats",
+            "kept": f"kept, its {'first' if ': begins at ' in self.reason else 'last'} frame repeats",
             "replaced": f"replaced by {self.by}",
             "absent": "nothing yet",
         }.get(self.kind, self.kind)

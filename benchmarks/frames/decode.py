@@ -1,24 +1,26 @@
 """Frames of a video by presentation time (PyAV), and of folders of numbered images."""
 
+import os
+import re
+from collections import deque
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
-import av
 import numpy as np
 from PIL import Image
 
+from benchmarks.frames.picture import picture
+from benchmarks.frames.video import TOLERANCE, BadVideo, Video
 from harness.common.words import check_choice
 
-# Times given with few decimals fall just short of the frame they mean; the tolerance is far below any frame's length.
-TOLERANCE = 1e-6
 # Between clips further apart than this (seconds), seeking costs less than decoding on.
 SEEK_GAP = 5.0
+# A decoder holds back no more than so many frames, to give them in their order.
+LAST_FRAMES = 17
 FITS = ("crop", "stretch")
-
-
-class BadVideo(ValueError):
-    """A file that cannot be decoded as asked; the message names the file and the reason."""
 
 
 def frame_times(start: float, stop: float, n: int) -> np.ndarray:
@@ -65,36 +67,45 @@ def decode(path: Path | str, times: Sequence[float], rate: float | None = None) 
     for place, (position, frame) in enumerate(zip(order, shown(path, seconds[order], rate), strict=True)):
         if place == 0:
             out = np.empty((len(seconds), *frame.shape), np.uint8)
+        if frame.shape != out.shape[1:]:
+            raise BadVideo(f"{path}: the frame size changes from {out.shape[1:3]} to {frame.shape[:2]}")
         out[position] = frame
     return out
 
 
 def shown(path: Path | str, times: np.ndarray, rate: float | None = None) -> Iterator[np.ndarray]:
-    """The frames of `decode` one after the other, for ascending `times`; a frame shown again is the same object."""
-    source = _images(Path(path), times, rate) if rate is not None else _decoded(path, times)
-    shape = None
-    for frame in source:
-        shape = frame.shape if shape is None else shape
-        if frame.shape != shape:
-            raise BadVideo(f"{path}: the frame size changes from {shape[:2]} to {frame.shape[:2]}")
-        yield frame
+    """The frames of `decode` one after the other, for ascending `times`; a frame shown again is the same object.
+
+    Their sizes may differ where the video's does.
+    """
+    return _images(Path(path), times, rate) if rate is not None else _decoded(path, times)
 
 
-def end_time(path: Path | str, rate: float | None = None) -> float | None:
-    """Where the video ends on the player's timeline, seconds, as its header says; None where it does not say."""
+class Extent(NamedTuple):
+    """Where a video begins and ends on the player's timeline, seconds; a time may lie `slack` outside unnamed."""
+
+    begin: float
+    end: float
+    slack: float = 0.1
+
+    def holds(self, times: np.ndarray) -> np.ndarray:
+        """Whether a frame is shown at each of the times, give or take the slack: bool, in their shape."""
+        return (times >= self.begin - self.slack) & (times <= self.end + self.slack)
+
+
+def extent(path: Path | str, rate: float | None = None) -> Extent:
+    """Begin and end of a video; of headers and packets, nothing is decoded. Raises BadVideo, or FileNotFoundError."""
     if rate is not None:
-        return _count(Path(path)) / rate
-    with _open(path) as (container, stream):
-        if stream.duration is not None:
-            return float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-        return None if container.duration is None else container.duration / av.time_base
+        return Extent(0.0, max(_numbered(Path(path))) / rate)
+    with Video(path) as video:
+        return Extent(*video.extent(), video.slack)
 
 
 def pixel_rate(path: Path | str) -> float | None:
     """Pixels that a second of the video has, as its header says; None where it does not say, or is no video file."""
     try:
-        with _open(path) as (_, stream):
-            return float(stream.width * stream.height * (stream.average_rate or 0)) or None
+        with Video(path) as video:
+            return float(video.stream.width * video.stream.height * (video.stream.average_rate or 0)) or None
     except (BadVideo, OSError):
         return None
 
@@ -102,121 +113,103 @@ def pixel_rate(path: Path | str) -> float | None:
 # ---- video files
 
 
-class _open:
-    """The container and its first video stream, with FFmpeg's errors as BadVideo."""
-
-    def __init__(self, path: Path | str) -> None:
-        self.path = path
-
-    def __enter__(self) -> tuple[Any, Any]:
-        try:
-            self.container = av.open(str(self.path))
-        except FileNotFoundError:
-            raise
-        except (av.error.FFmpegError, OSError) as error:
-            empty = Path(self.path).is_file() and not Path(self.path).stat().st_size
-            raise BadVideo(f"{self.path}: {'the file is empty' if empty else error.strerror or error}") from error
-        if not self.container.streams.video:
-            self.container.close()
-            raise BadVideo(f"{self.path}: no video stream")
-        stream = self.container.streams.video[0]
-        stream.thread_type = "NONE"
-        return self.container, stream
-
-    def __exit__(self, kind: object, error: object, trace: object) -> None:
-        self.container.close()
-        if isinstance(error, av.error.FFmpegError):
-            raise BadVideo(f"{self.path}: damaged: {error.strerror or error}") from error
-
-
 def _decoded(path: Path | str, times: np.ndarray) -> Iterator[np.ndarray]:
-    with _open(path) as (container, stream):
+    with Video(path) as video:
+        inside = False
         for part in np.split(times, np.flatnonzero(np.diff(times) > SEEK_GAP) + 1):
-            yield from _one_pass(container, stream, part, path)
+            one_pass = _Pass(video, part)
+            yield from one_pass.frames()
+            inside = inside or bool(Extent(one_pass.begin, one_pass.end, video.slack).holds(part).any())
+        if not inside:
+            raise BadVideo(f"{path}: {one_pass.where()}")
 
 
-def _one_pass(container: Any, stream: Any, targets: np.ndarray, path: Path | str) -> Iterator[np.ndarray]:
-    """One pass from the key frame before the first target to the last; `targets` ascend."""
-    base = stream.time_base
-    begin = float((stream.start_time or 0) * base)
-    sought = targets[0] > begin
-    if sought:
-        container.seek(int(np.floor(targets[0] / float(base))), stream=stream)
-    done = 0
-    last = source = None
-    pixels = np.empty(0, np.uint8)  # the converted `source`
-    for frame in container.decode(stream):
-        if frame.pts is None:
-            raise BadVideo(f"{path}: a frame has no presentation time")
-        now = float(frame.pts * base)
-        if last is None and sought and now > targets[0] + TOLERANCE:
-            raise BadVideo(f"{path}: seeking to {targets[0]:.3f} s arrives late, at {now:.3f} s")
-        while done < len(targets) and targets[done] + TOLERANCE < now:
-            due = frame if last is None else last
-            if due is not source:
-                source, pixels = due, _upright(due)
+class _Pass:
+    """One pass from the key frame before the first of `targets`, which ascend, to the last."""
+
+    def __init__(self, video: Video, targets: np.ndarray) -> None:
+        self.video, self.targets = video, targets
+        self.begin, self.end = -np.inf, np.inf  # where the video begins and ends, as far as the pass came to see it
+
+    def frames(self) -> Iterator[np.ndarray]:
+        """The frame of each target; the first or last one for targets before or past all."""
+        targets, done = self.targets, 0
+        last = source = None
+        times: deque[float] = deque(maxlen=LAST_FRAMES)
+        pixels = np.empty(0, np.uint8)  # the converted `source`
+        for now, frame in self.video.frames_from(targets[0]):
+            if last is None and now > targets[0] + TOLERANCE:
+                self.begin = now
+            while done < len(targets) and targets[done] + TOLERANCE < now:
+                due = frame if last is None else last
+                if due is not source:
+                    source, pixels = due, picture(due, self.video.stream.sample_aspect_ratio)
+                yield pixels
+                done += 1
+            last = frame
+            times.append(now)
+            if done == len(targets):
+                return
+        if last is None:
+            raise BadVideo(f"{self.video.path}: no frame could be decoded at {targets[0]:.3f} s")
+        self.end = times[-1] + (float(last.duration * self.video.base) if last.duration else self.video.frame_seconds)
+        self._check_end(list(times))
+        pixels = pixels if last is source else picture(last, self.video.stream.sample_aspect_ratio)
+        for _ in range(done, len(targets)):
             yield pixels
-            done += 1
-        last = frame
-        if done == len(targets):
-            return
-    if last is None:
-        raise BadVideo(f"{path}: no frame could be decoded at {targets[0]:.3f} s")
-    _check_end(stream, last, targets[-1], path)
-    pixels = pixels if last is source else _upright(last)
-    for _ in range(done, len(targets)):
-        yield pixels
 
+    def _check_end(self, times: Sequence[float]) -> None:
+        """A file cut short decodes without an error up to the cut: compare its end with what the header promises.
 
-def _upright(frame: av.VideoFrame) -> np.ndarray:
-    pixels = frame.to_ndarray(format="rgb24")
-    return np.rot90(pixels, round(frame.rotation / 90)) if frame.rotation % 360 else pixels
+        times: of the last frames. Where the cut took B-frames, the frame before them would be shown too long.
+        """
+        promised, target = self.video.promised_end(), self.targets[-1]
+        if self.video.cut or self.video.broadcast or (self.video.said_end() or 0) > self.end + self.video.slack:
+            holes = [before for before, after in pairwise(times) if after - before > 1.5 * self.video.frame_seconds]
+            whole = holes[0] + self.video.frame_seconds if holes else self.end
+            if target > whole + TOLERANCE and (holes or self.video.cut):
+                raise BadVideo(f"{self.video.path}: is damaged or cut off at {whole:.2f} s")
+        if promised is not None and min(promised, target) > self.end + self.video.slack:
+            raise BadVideo(f"{self.video.path}: frames end at {self.end:.2f} s, its header promises {promised:.2f} s")
 
-
-def _check_end(stream: Any, last: av.VideoFrame, target: float, path: Path | str) -> None:
-    """A file cut short decodes without an error up to the cut: compare its end with what the header promises."""
-    if stream.duration is None:
-        return
-    promised = float(((stream.start_time or 0) + stream.duration) * stream.time_base)
-    end = float(((last.pts or 0) + (last.duration or 0)) * stream.time_base)
-    slack = max(0.1, 2.0 / float(stream.average_rate or 25))
-    if min(promised, target) > end + slack:
-        raise BadVideo(f"{path}: frames end at {end:.2f} s, its header promises {promised:.2f} s")
+    def where(self) -> str:
+        """Where the video is and where the targets are, for a message."""
+        if np.isfinite(self.end):
+            return f"ends at {self.end:.2f} s, before {self.targets[0]:.2f} s"
+        return f"begins at {self.begin:.2f} s, after {self.targets[-1]:.2f} s"
 
 
 # ---- folders of images
 
-
-def _count(folder: Path) -> int:
-    """The number of the last image, found by doubling: such folders hold up to 200,000."""
-    low, high = 0, 1
-    while _image(folder, high) is not None:
-        low, high = high, 2 * high
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if _image(folder, middle) is not None else (low, middle)
-    return low
+IMAGE = re.compile(r"frame_(\d{10})\.(?:jpg|png)", re.ASCII)
 
 
-def _image(folder: Path, number: int) -> Path | None:
-    names = (folder / f"frame_{number:010d}{suffix}" for suffix in (".jpg", ".png"))
-    return next((name for name in names if name.is_file()), None)
+def _numbered(folder: Path) -> dict[int, str]:
+    """Number -> file name of the images of a folder, listed anew where it has changed. BadVideo where it has none."""
+    images = _listed(folder, os.stat(folder).st_mtime_ns)
+    if not images:
+        raise BadVideo(f"{folder}: no frame_0000000001.jpg")
+    return images
+
+
+@lru_cache(maxsize=2)
+def _listed(folder: Path, _changed: int) -> dict[int, str]:
+    found = (IMAGE.fullmatch(name) for name in sorted(os.listdir(folder), reverse=True))
+    return {int(match[1]): match[0] for match in found if match}
 
 
 def _images(folder: Path, times: np.ndarray, rate: float) -> Iterator[np.ndarray]:
-    count = _count(folder)
-    if not count:
-        raise BadVideo(f"{folder}: no frame_0000000001.jpg")
+    images = _numbered(folder)
     # Image n (from 1) is shown from (n - 1) / rate on.
-    numbers = np.clip(np.floor((times + TOLERANCE) * rate).astype(np.int64) + 1, 1, count)
+    numbers = np.clip(np.floor((times + TOLERANCE) * rate).astype(np.int64) + 1, 1, max(images))
     last, pixels = 0, np.empty(0, np.uint8)
     for number in numbers.tolist():
         if number != last:
-            path = _image(folder, number)
-            if path is None:
-                raise BadVideo(f"{folder}: image {number} is missing or damaged (there is no such file)")
+            if number not in images:
+                there = f"it holds {len(images):,} of {max(images):,}"
+                raise BadVideo(f"{folder}: image {number} is missing or damaged (there is no such file; {there})")
             try:
-                with Image.open(path) as image:
+                with Image.open(folder / images[number]) as image:
                     last, pixels = number, np.asarray(image.convert("RGB"))
             except (OSError, SyntaxError) as error:
                 raise BadVideo(f"{folder}: image {number} is missing or damaged ({error})") from error

@@ -2,12 +2,19 @@
 
 import itertools
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
-SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts")
+SUFFIXES = (
+    ".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".3g2", ".3gp", ".asf", ".divx", ".dv",
+    ".f4v", ".flv", ".gif", ".m2ts", ".m2v", ".mpe", ".mts", ".mxf", ".ogg", ".ogv", ".qt", ".rm", ".rmvb", ".vob",
+    ".wmv", ".y4m",
+)  # fmt: skip
+ARCHIVES = (".7z", ".bz2", ".gz", ".rar", ".tar", ".tgz", ".xz", ".zip", ".zst")
 
 
 @dataclass(frozen=True)
@@ -30,11 +37,56 @@ def find_videos(
     files: dict[str, list[Path]] = {}
     folders: dict[str, VideoFile] = {}
     for path, name in _walk(root, key, folders, rate):
-        stem, suffix = os.path.splitext(name)
-        found = key(stem) if suffix.lower() in SUFFIXES else None
+        found = next((known for stem in stems(name) if (known := key(stem)) is not None), None)
         if found is not None:
             files.setdefault(found, []).append(Path(path, name))
     return {**folders, **{name: VideoFile(_one(name, paths)) for name, paths in files.items()}}
+
+
+def is_leftover(name: str) -> bool:
+    """Whether a file or folder is hidden, or one that macOS leaves in archives and on foreign disks."""
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def stems(name: str) -> list[str]:
+    """The names that a video file may be meant by: without its ending, and without both in a.mp4.mkv, as downloaders
+    write it; none where it is no video file."""
+    stem, suffix = os.path.splitext(name)
+    if suffix.lower() not in SUFFIXES or is_leftover(name):
+        return []
+    inner, more = os.path.splitext(stem)
+    return [stem, inner] if more.lower() in SUFFIXES else [stem]
+
+
+def composed(name: str) -> str:
+    """A file's name with its letters in one piece each (NFC): macOS takes accents apart, annotations do not.
+
+    Raises:
+        ValueError: the name is not UTF-8.
+    """
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"the name of a file is not UTF-8: {os.fsencode(name)!r}; rename it") from None
+    return unicodedata.normalize("NFC", name)
+
+
+def absence(path: Path) -> str:
+    """Why there is no file: a link that leads nowhere, another spelling of its name, or no word more."""
+    if path.is_symlink():
+        return f"is a link to {os.readlink(path)}, which leads nowhere"
+    near = _by_stem(path.parent).get(_plain(path.name))
+    return f"is not there{f'; did you mean {near}?' if near else ''}"
+
+
+@lru_cache(maxsize=64)
+def _by_stem(folder: Path) -> dict[str, str]:
+    names = sorted(os.listdir(folder)) if folder.is_dir() else []
+    return {_plain(name): name for name in names if stems(name)}
+
+
+def _plain(name: str) -> str:
+    return unicodedata.normalize("NFC", os.path.splitext(name)[0]).casefold()
 
 
 def _walk(
@@ -51,7 +103,7 @@ def _walk(
             names.clear()
             continue
         seen.add((place.st_dev, place.st_ino))
-        names[:] = sorted(name for name in names if not (name.startswith(".") or name == "flow_frames"))
+        names[:] = sorted(name for name in names if not (is_leftover(name) or name == "flow_frames"))
         if rate is not None:
             for name, video in [(name, video) for name in names if (video := key(name)) is not None]:
                 first = next((s for s in (".jpg", ".png") if Path(path, name, f"frame_{1:010d}{s}").is_file()), None)
@@ -82,4 +134,6 @@ def listing(root: Path, most: int = 3) -> str:
         return "it holds no files"
     endings = Counter(Path(name).suffix.lower() or "no ending" for name in names)
     counts = ", ".join(f"{count:,} {ending}" for ending, count in endings.most_common(most))
-    return f"it holds {', '.join(names[:most])}{', ...' if len(names) > most else ''} ({counts})"
+    packed = [name for name in names if name.lower().endswith(ARCHIVES)]
+    hint = f"; unpack the archives, as {packed[0]}" if packed else ""
+    return f"it holds {', '.join(names[:most])}{', ...' if len(names) > most else ''} ({counts}){hint}"

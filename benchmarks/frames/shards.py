@@ -11,8 +11,8 @@ from typing import BinaryIO
 import numpy as np
 from PIL import Image
 
-from benchmarks.frames.decode import BadVideo, end_time, fit, frame_times, shown
-from benchmarks.frames.find import VideoFile
+from benchmarks.frames.decode import BadVideo, extent, fit, frame_times, shown
+from benchmarks.frames.find import VideoFile, absence
 
 CODECS = ("raw", "jpeg")
 JPEG_QUALITY = 90
@@ -86,7 +86,7 @@ def _pack_video(out: BinaryIO, job: ShardJob, number: int) -> Iterator[Beat | Pa
     video, listed = job.videos[number]
     packed = Packed(bad={clip.row: job.given_up[clip.row] for clip in listed if clip.row in job.given_up})
     yield Beat(0)
-    clips = _within(video, [clip for clip in listed if clip.row not in packed.bad], packed)
+    clips = _within(video, [clip for clip in listed if clip.row not in packed.bad], packed, job.shape[0])
     if number not in job.single:
         try:
             yield from _write(out, packed, video, clips, job)
@@ -126,26 +126,33 @@ def _write(
             yield Beat(len(packed.entries), alone)
 
 
-def _within(video: VideoFile, clips: Sequence[Clip], packed: Packed) -> list[Clip]:
-    """The clips that lie in the video at least in part, open ends closed; the others become bad ones."""
+def _within(video: VideoFile, clips: Sequence[Clip], packed: Packed, n: int) -> list[Clip]:
+    """The clips of which a frame lies in the video, open ends closed; the others become bad ones."""
     if not clips:
         return []
     try:
-        end = end_time(video.path, video.rate)
+        there = extent(video.path, video.rate)
     except (BadVideo, OSError) as error:
-        packed.bad |= {clip.row: str(error) for clip in clips}
+        why = f"{video.path}: {absence(video.path)}" if isinstance(error, FileNotFoundError) else str(error)
+        packed.bad |= {clip.row: why for clip in clips}
         return []
     inside = []
     for clip in clips:
-        if end is None and np.isinf(clip.stop):
-            packed.bad[clip.row] = f"{video.path}: its header does not say how long it is: give start and stop"
-        elif end is not None and clip.start >= end:
-            packed.bad[clip.row] = f"{video.path}: ends at {end:.2f} s, the clip begins at {clip.start:.2f} s"
+        start, stop = clip.start, clip.stop
+        if np.isinf(stop):
+            start, stop = (there.begin if start < there.begin - there.slack else start), there.end
+        ends = f"{video.path}: ends at {there.end:.2f} s, the clip"
+        shown = there.holds(frame_times(start, stop, n)) if stop > start else np.zeros(n, bool)
+        if not shown.any() and stop <= there.begin:
+            packed.bad[clip.row] = f"{video.path}: begins at {there.begin:.2f} s, the clip ends at {stop:.2f} s"
+        elif not shown.any() or start >= there.end:
+            packed.bad[clip.row] = f"{ends} begins at {start:.2f} s"
         else:
-            stop = end if end is not None and np.isinf(clip.stop) else clip.stop
-            inside.append(Clip(clip.row, clip.start, stop))
-            if end is not None and np.isfinite(clip.stop) and clip.stop > end + SHORT:
-                packed.short[clip.row] = f"{video.path}: ends at {end:.2f} s, the clip at {clip.stop:.2f} s"
+            inside.append(Clip(clip.row, start, stop))
+            if stop > there.end + SHORT or not shown[-1]:
+                packed.short[clip.row] = f"{ends} at {stop:.2f} s"
+            elif not shown[0]:
+                packed.short[clip.row] = f"{video.path}: begins at {there.begin:.2f} s, the clip at {start:.2f} s"
     return inside
 
 

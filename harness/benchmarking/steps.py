@@ -21,8 +21,9 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
     run = Run(config, folder)
     run.next_experience()
-    spec, clips = run.context.spec, run.experiences[1].clips
-    memory = torch.from_numpy(clips.reader.read(clips.rows[:28]))
+    spec, clips, reader = run.context.spec, run.experiences[1].clips, run.context.reader
+    assert reader is not None  # the benchmark is decoded, not described
+    memory = torch.from_numpy(reader.read(clips.rows[:28]))
     old = torch.from_numpy(clips.targets[:28])
     model = PixelClassifier(spec.clip_shape, spec.compressor, spec.classifier.width, spec.n_classes)
     bare = torch.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=0.0, fused=True)
@@ -32,7 +33,7 @@ def bench_step(rounds: int = 15) -> list[dict[str, Any]]:
         for _ in range(steps):
             index = torch.randint(len(clips), (16,), generator=generator).numpy()
             drawn = torch.randint(28, (32,), generator=generator)
-            x = torch.cat([torch.from_numpy(clips.reader.read(clips.rows[index])), memory[drawn]])
+            x = torch.cat([torch.from_numpy(reader.read(clips.rows[index])), memory[drawn]])
             y = torch.cat([torch.from_numpy(clips.targets[index]), old[drawn]])
             loss = F.cross_entropy(model(x), y)
             bare.zero_grad(set_to_none=True)

@@ -3,7 +3,10 @@
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from harness.config.run_config import RunConfig
 
 
 def interleaved(sides: dict[str, Callable[[], object]], rounds: int) -> dict[str, dict[str, float]]:
@@ -29,7 +32,7 @@ def row(
     return {"name": name, "unit": unit, "harness": ours, "bare": other, "ratio": ratio, "goal": goal, "detail": more}
 
 
-def tiny(method: str, *words: str) -> dict[str, Any]:
+def tiny(method: str, *words: str) -> "RunConfig":
     """Config of one run of the small profile on twenty actions."""
     from harness.config.compose import request
 

@@ -70,6 +70,12 @@ def places(listed: Listed, root: Path) -> list[Path]:
     return [root / "plugins" / listed[0]["sha256"] / str(folders.index(file.parent)) / file.name for file in files]
 
 
+def named(words: Sequence[str]) -> list[str]:
+    """The files that `plugins=[...]` names among the words of a command line."""
+    lists = [word.partition("=")[2].strip("[]") for word in words if word.startswith("plugins=")]
+    return [path.strip() for text in lists for path in text.split(",") if path.strip()]
+
+
 def load(paths: Sequence[str]) -> list[Plugin]:
     """Load the plug-in files of a command; a file whose bytes are as before is not loaded again.
 

@@ -7,6 +7,7 @@ nothing. A plug-in's entry is the object itself, registered by a decorator while
 import fnmatch
 import importlib
 import inspect
+import keyword
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from harness.common.words import nearest, unknown
+from harness.common.words import nearest
 
 T = TypeVar("T")
 REGISTRIES: dict[str, "Registry[Any]"] = {}
@@ -44,9 +45,12 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """Names of one kind. `base` is the class (`module:object`) that each object must be or derive from."""
 
-    def __init__(self, kind: str, base: str = "", hint: str = ""):
-        """`kind` is the word for one of them in messages; `hint` is added to the message for an unknown name."""
-        self.kind, self.base, self.hint = kind, base, hint
+    def __init__(self, kind: str, base: str = "", hint: str = "", settable: bool = False):
+        """`kind` is the word for one of them in messages; `hint` is added to the message for an unknown name.
+
+        settable: settings are given as NAME.SETTING=VALUE, so a name is one word, or two with a colon between.
+        """
+        self.kind, self.base, self.hint, self.settable = kind, base, hint, settable
         self.entries: dict[str, Entry[T]] = {}
         REGISTRIES[kind] = self
 
@@ -60,10 +64,16 @@ class Registry(Generic[T]):
                 names both places.
         """
         if not isinstance(name, str) or not all(
-            part.isidentifier() for part in re.split("[:/]", name.replace("-", "_"))
+            part.isascii() and part.isidentifier() for part in re.split("[:/]", name.replace("-", "_"))
         ):
             raise ValueError(
                 f"{self.kind} {name!r}: a name is made of letters, digits, _ and -, and begins with a letter"
+            )
+        words = name.split(":")
+        if self.settable and (len(words) > 2 or any(not w.isidentifier() or keyword.iskeyword(w) for w in words)):
+            raise ValueError(
+                f"{self.kind} {name!r}: settings are given as NAME.SETTING=VALUE, so a name is made of letters, digits "
+                "and _, and is no word of Python's own; write e.g. my_method"
             )
         # Text is of a built-in list, whose module a plug-in may be the first to import.
         mine = _loading and not (builtin or isinstance(target, str))
@@ -105,7 +115,12 @@ class Registry(Generic[T]):
 
     def unknown(self, name: object) -> str:
         """The error line for an unknown name."""
-        return unknown(self.kind, name, self.names(), self.hint)
+        return f"unknown {self.kind} '{name}'{self.nearest(name)}{self.hint} (known: {', '.join(self.entries)})"
+
+    def nearest(self, name: object) -> str:
+        """The hint for an unknown name: the entry that lists it among its facts as `also`, or that is spelt alike."""
+        meant = [entry.name for entry in self.entries.values() if str(name).lower() in entry.facts.get("also", ())]
+        return nearest(meant[0], meant) if meant else nearest(name, self.entries)
 
     def names(self) -> list[str]:
         """All names, in the order of their registration."""
@@ -123,7 +138,7 @@ class Registry(Generic[T]):
         """
         found = fnmatch.filter(self.entries, pattern)
         if not found:
-            raise ValueError(f"no {self.kind} fits '{pattern}'{nearest(pattern, self.entries)} "
+            raise ValueError(f"no {self.kind} fits '{pattern}'{self.nearest(pattern)} "
                              f"(known: {', '.join(self.entries)})")  # fmt: skip
         return found
 

@@ -5,8 +5,10 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, is_dataclass
+from pathlib import Path
 from typing import Any
 
+from harness.common.registry import Registry
 from harness.common.words import check_choice
 
 Choices = Sequence[str] | Callable[[], Sequence[str]]
@@ -18,6 +20,9 @@ class Range:
 
     kind: str
     values: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}({', '.join(map(shown, self.values))})"
 
 
 def uniform(low: float, high: float) -> Range:
@@ -53,11 +58,31 @@ class Declaration:
     kind: str = "value"
     since: str = ""
     search: Range | None = None
+    registry: Registry[Any] | None = None
+    also: tuple[str, ...] = ()
 
     @property
     def allowed(self) -> tuple[str, ...]:
         """The words that are allowed; empty where any value is."""
+        if self.registry is not None and not self.choices:
+            return tuple(self.registry)
         return tuple(self.choices() if callable(self.choices) else self.choices)
+
+    @property
+    def text(self) -> str:
+        """Its line of help: the meaning, then its choices, what 0 stands for, and its bounds."""
+        more = []
+        if self.allowed:
+            more.append(" | ".join(filter(None, self.allowed)))
+        if self.zero:
+            more.append(f"0: {self.zero}")
+        if self.above not in (None, 0):
+            more.append(f"more than {self.above:g}")
+        if self.minimum not in (None, 0, 1):
+            more.append(f"at least {self.minimum:g}")
+        if self.maximum is not None:
+            more.append(f"at most {self.maximum:g}")
+        return self.help + (f" ({'; '.join(more)})" if more else "")
 
 
 def setting(
@@ -72,23 +97,29 @@ def setting(
     kind: str = "value",
     since: str = "",
     search: Range | None = None,
+    registry: Registry[Any] | None = None,
+    also: str = "",
 ) -> Any:
     """A dataclass field that declares a setting.
 
     Args:
         default: its value where nobody sets it; a list or dict is copied, a class is a group of settings of its own.
         help: its meaning in one line, without its choices and bounds, which are added from the declaration.
-        choices: the words allowed, or a function that gives them (such as `REGISTRY.names`).
+        choices: the words allowed, or a function that gives them.
         minimum, above, maximum: bounds of a number; without any of them it must be 0 or more.
         zero: what 0 stands for, where it is more than a number.
         kind: `value`; `any` (its reader checks it); `pixels`, a value of a benchmark that decides what is decoded and
-            so the name of the frame cache; or `path`, `machine`: it says how a run is carried out, so it is no part of
-            a run's identity.
+            so the name of the frame cache; `file`, a file of a method, which is part of a run by its bytes, wherever it
+            lies; or `path`, `machine`: it says how a run is carried out, so it is no part of a run's identity.
         since: the version that brought it, if runs existed before; at its default it is left out of a run's config, so
             that the ids of older runs stay valid.
         search: the range that a random search draws from.
+        registry: the value names an entry of it; without `choices`, any. If a plug-in gave the entry, its file is a
+            part of the run.
+        also: words, apart by spaces, under which people look for it; they name it in the error for an unknown setting.
     """
-    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search)
+    words = tuple(also.split())
+    declared = Declaration(help, choices, minimum, above, maximum, zero, kind, since, search, registry, words)
     if isinstance(default, type):
         return field(default_factory=default, metadata={"declared": declared})
     if isinstance(default, list | dict):
@@ -176,6 +207,15 @@ def _typed(entry: "Field[Any]", value: Any, prefix: str) -> Any:
     raise ValueError(f"{prefix}{entry.name} must be {words[entry.type]}, not {value!r}")
 
 
+def text_settings(group: type, prefix: str = "") -> Iterator[str]:
+    """The names of the settings of a group, and of the groups in it, whose values are texts or lists of them."""
+    for entry in fields(group):
+        if isinstance(entry.type, type) and is_dataclass(entry.type):
+            yield from text_settings(entry.type, f"{prefix}{entry.name}.")
+        elif entry.type in (str, str | None, list[str], list[str] | None):
+            yield prefix + entry.name
+
+
 def from_text(entry: "Field[Any]", text: str) -> Any:
     """What `name=text` gives a field: a number or a list where it takes one; else the text, which its check may refuse.
 
@@ -196,28 +236,25 @@ def recorded(group: type, values: Mapping[str, Any]) -> dict[str, Any]:
             if not (declared(entry).since and values[entry.name] == default_of(entry))}  # fmt: skip
 
 
-def help_of(entry: "Field[Any]") -> str:
-    """The help line of a field: its meaning, then its choices, what 0 stands for, and its bounds."""
-    says = declared(entry)
-    more = []
-    if says.allowed:
-        more.append(" | ".join(filter(None, says.allowed)))
-    if says.zero:
-        more.append(f"0: {says.zero}")
-    if says.above not in (None, 0):
-        more.append(f"more than {says.above:g}")
-    if says.minimum not in (None, 0, 1):
-        more.append(f"at least {says.minimum:g}")
-    if says.maximum is not None:
-        more.append(f"at most {says.maximum:g}")
-    return says.help + (f" ({'; '.join(more)})" if more else "")
+def entry_files(group: type, values: Mapping[str, Any]) -> list[Path]:
+    """The plug-in files of the registered entries that the values of a group name."""
+    named = [(declared(entry).registry, str(values.get(entry.name))) for entry in fields(group)]
+    files = [registry.entries[name].file for registry, name in named if registry is not None and name in registry]
+    return [file for file in files if file is not None]
 
 
 def lines(group: type, prefix: str = "") -> Iterator[str]:
     """One line of help for each field of a settings dataclass that is not a group of its own."""
     for entry in fields(group):
         if not (isinstance(entry.type, type) and is_dataclass(entry.type)):
-            yield line(prefix + entry.name, shown(default_of(entry)), help_of(entry))
+            yield line(prefix + entry.name, shown(default_of(entry)), declared(entry).text)
+
+
+def search_lines(group: type, prefix: str = "") -> Iterator[str]:
+    """One line for each field that declares where a random search may look for its value."""
+    for entry in fields(group):
+        if found := declared(entry).search:
+            yield line(prefix + entry.name, "", str(found))
 
 
 def line(name: str, default: str, help: str) -> str:

@@ -54,7 +54,9 @@ class _WithoutWords(ast.NodeTransformer):
 
     # Where they stand among the arguments: setting(default, HELP), register(name, SUMMARY), add(name, what, SUMMARY).
     PLACES: ClassVar = {"setting": 1, "register": 1, "add": 2}
-    KEYWORDS: ClassVar = {"setting": ("help", "zero"), "register": ("summary",), "add": ("summary",)}
+    KEYWORDS: ClassVar = {
+        "setting": ("help", "zero", "also", "search"), "register": ("summary", "also"), "add": ("summary", "also"),
+    }  # fmt: skip
 
     def generic_visit(self, node: ast.AST) -> ast.AST:
         body = getattr(node, "body", None)
@@ -73,6 +75,17 @@ class _WithoutWords(ast.NodeTransformer):
 
 def _is_text(node: object) -> bool:
     return isinstance(node, ast.Constant) and isinstance(node.value, str)
+
+
+def imports_of(file: Path, packages: tuple[str, ...]) -> list[str]:
+    """Which modules of some packages a Python file imports, anywhere in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found.add(node.module)
+    return sorted(name for name in found if any(name == p or name.startswith(f"{p}.") for p in packages))
 
 
 @cache

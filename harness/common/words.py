@@ -12,12 +12,16 @@ from typing import Any
 DONE, NOT_DONE, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 
-def nearest(given: object, known: Iterable[object]) -> str:
-    """The hint `; did you mean 'name'?` for a misspelt word, or an empty text."""
-    names = [str(name) for name in known]
+def nearest(given: object, known: Iterable[object], cutoff: float = 0.5) -> str:
+    """The hint `; did you mean 'name'?` for a misspelt or shortened word, or an empty text.
+
+    cutoff: how alike the two must be, from 0 to 1 (as difflib measures it).
+    """
+    names, word = [str(name) for name in known], str(given).lower()
     lower = {name.lower(): name for name in reversed(names)}  # a word in other letters is the nearest of all
-    near = difflib.get_close_matches(str(given), names, n=1, cutoff=0.5)
-    found = lower.get(str(given).lower()) or (near[0] if near else "")
+    longer = [name for name in names if len(word) > 2 and name.lower().startswith(word)]
+    near = difflib.get_close_matches(str(given), names, n=1, cutoff=cutoff)
+    found = lower.get(word) or min(longer, key=len, default="") or (near[0] if near else "")
     return f"; did you mean '{found}'?" if found else ""
 
 

@@ -1,14 +1,13 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.config_store import ConfigStore
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -16,18 +15,19 @@ from omegaconf.errors import OmegaConfBaseException
 import benchmarks
 from benchmarks import SETTINGS, protocols
 from harness.common import plugins
+from harness.common.machine import cores, slots
 from harness.common.settings import check, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
-from harness.config import overrides, presets
-from harness.config.schema import CONF, GROUPS, Command, execution, run_id, seed_pairs
+from harness.config import hints, of_method, overrides, presets, store
+from harness.config.run_config import EXECUTION, BenchmarkChoice, Budget, Execution, RunConfig, RunLog
+from harness.config.schema import CONF, GROUPS, Checkpoint, Command, Lock, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
-from methods.forms import FORMS
-from methods.networks import CLASSIFIERS, COMPRESSORS
-from methods.selection import SELECTIONS
+from methods.answers import QUESTIONS, settings_of
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
+from slurm.settings import Slurm
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,10 @@ class Request:
     id -> the id that an earlier version gave to the run of a plug-in that was named beside other plug-ins.
     """
 
-    runs: dict[str, dict[str, Any]]
+    runs: dict[str, RunConfig]
     plan: bool
     rerun: str
-    execution: dict[str, Any]
+    execution: Execution
     aliases: dict[str, str] = field(default_factory=dict)
     preset: str = ""
     report: dict[str, Any] = field(default_factory=dict)
@@ -53,22 +53,24 @@ def request(words: list[str]) -> Request:
     arguments = overrides.parse(words)
     given = overrides.value_of(arguments, "plugins")
     loaded = plugins.load([str(path) for path in given[0]]) if given and given[0] else []
-    preset, arguments = _preset([_long_form(argument) for argument in arguments])
+    arguments = overrides.as_words([_long_form(argument) for argument in arguments], store.texts())
+    preset, arguments = _preset(arguments)
     blocks = presets.arguments(preset, arguments, METHODS) if preset else [arguments]
-    _store_schema()
-    runs: dict[str, dict[str, Any]] = {}
+    store.store_schema()
+    runs: dict[str, RunConfig] = {}
     aliases: dict[str, str] = {}
     with initialize_config_dir(str(CONF), version_base="1.3"):
         for words_of_one in (words for block in blocks for words in overrides.combinations(block)):
             command, chosen = _compose(words_of_one)
             for config in _configs(command, chosen, _methods_set(words_of_one)):
                 clips = _clips_hash(config, command["plan"])
-                runs.setdefault(run_id(config, clips), config)
-                older = config | {"plugins": [each.files()[0] for each in loaded]}
-                if config["plugins"] and run_id(older, clips) != run_id(config, clips):
-                    aliases[run_id(config, clips)] = run_id(older, clips)
+                run_id = config.run_id(clips)
+                runs.setdefault(run_id, config)
+                older = replace(config, plugins=[each.files()[0] for each in loaded]).run_id(clips)
+                if config.plugins and older != run_id:
+                    aliases[run_id] = older
     _check_of_benchmark(arguments, runs)
-    asked = Request(runs, command["plan"], command["rerun"], execution(command), aliases)
+    asked = Request(runs, command["plan"], command["rerun"], _execution(command), aliases)
     if preset is None:
         return asked
     report = {"title": preset.name, "question": preset.question, **preset.report}
@@ -83,10 +85,16 @@ def _preset(arguments: list[overrides.Argument]) -> tuple[presets.Preset | None,
 
 
 def _long_form(argument: overrides.Argument) -> overrides.Argument:
-    """`cram.x` is short for `method.cram.x`."""
+    """`cram.x` is short for `method.cram.x`, `rule=ace` for `replay.rule=ace`, `derpp.x` for `rules.derpp.x`."""
+    if argument.key in (*QUESTIONS, "quality"):
+        return replace(argument, key=f"replay.{argument.key}")
+    for question, registry in QUESTIONS.items():
+        name, _, own = argument.key.partition(".")
+        if own and name in registry and own in {entry.name for entry in fields(settings_of(question, name))}:
+            return replace(argument, key=f"{question}s.{argument.key}")
     taken = {entry.name for entry in fields(Command)} | set(SHARED) | set(GROUPS)
     if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
-        return overrides.Argument(f"method.{argument.key}", argument.values)
+        return replace(argument, key=f"method.{argument.key}")
     return argument
 
 
@@ -96,97 +104,20 @@ def _methods_set(words: list[str]) -> set[str]:
     return {":".join(key[:-1]) for key in keys if len(key) > 1}
 
 
-def _own_settings() -> type:
-    """A dataclass of the settings of all methods by name, those of a family (avalanche:...) under its name."""
-    families: dict[str, list[Any]] = {}
-    plain = []
-    for name in METHODS:
-        cls = find(name)
-        family, colon, member = name.partition(":")
-        of_one = (member or name, cls.Settings, field(default_factory=cls.Settings))
-        (families.setdefault(family, []) if colon else plain).append(of_one)
-    for family, members in families.items():
-        node = make_dataclass(family.title(), members)
-        plain.append((family, node, field(default_factory=node)))
-    return make_dataclass("Method", plain)
-
-
-def _settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
-    settings = command["method"]
-    for part in name.split(":"):
-        settings = settings[part]
-    return settings
-
-
-def _store_schema() -> None:
-    """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
-    store = ConfigStore.instance()
-    parts = {**SHARED, "method": _own_settings()}
-    root = make_dataclass(
-        "Settings",
-        [(name, part, field(default_factory=part)) for name, part in parts.items()]
-        + [("benchmark", Any, field(default_factory=dict))],
-        bases=(Command,),
-    )
-    store.store("schema", node=_writable(OmegaConf.structured(root)))
-    for name, settings in SETTINGS.items():
-        store.store(group="benchmark", name=name, node=_writable(OmegaConf.structured(settings)))
-    for _, protocol in protocols.PROTOCOLS.items():
-        node = {
-            "label": protocol.label,
-            "benchmark": {"tasks": protocol.tasks, **protocol.options},
-        }
-        store.store(group="protocol", name=_file_name(str(protocol)), node=node, package="_global_")
-    store.store(group="protocol", name="none", node={}, package="_global_")
-
-
-def _writable(config: Any) -> Any:
-    """Frozen dataclasses come as read-only configs, which no setting could be laid over."""
-    OmegaConf.set_readonly(config, None)
-    for key in config if OmegaConf.is_dict(config) else ():
-        child = config._get_node(key)
-        if OmegaConf.is_config(child) and not child._is_none():
-            _writable(child)
-    return config
-
-
-def _file_name(protocol: str) -> str:
-    return protocol.replace("/", "-")
-
-
-def _known_settings() -> list[str]:
-    default = OmegaConf.to_container(compose("config"))
-    known = [
-        *GROUPS,
-        *METHODS,
-        *(key for key in _flat(default) if key.count(".") != 1 or not key.startswith("method.")),
-    ]
-    known += [f"benchmark.{entry.name}" for settings in SETTINGS.values() for entry in fields(settings)]
-    return known + [key.removeprefix("method.") for key in known if key.startswith("method.")]
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> list[str]:
-    keys = []
-    for name, value in values.items():
-        nested = isinstance(value, dict) and value
-        keys += _flat(value, f"{prefix}{name}.") if nested else [f"{prefix}{name}"]
-    return keys
-
-
 def _compose(words: list[str]) -> tuple[dict[str, Any], Mapping[str, str]]:
     words = _with_protocol(words)
     words = _of_benchmark(words)
     try:
         config = compose("config", overrides=words, return_hydra_config=True)
         chosen = dict(config.hydra.runtime.choices)
-        values = OmegaConf.to_container(_without_hydra(config), resolve=True)
+        values: Any = OmegaConf.to_container(_without_hydra(config), resolve=True)
     except (HydraException, OmegaConfBaseException) as error:
-        raise overrides.explain(error, _known_settings(), words) from error
+        raise hints.explain(error, store.known_settings(), words) from error
     return values, chosen
 
 
 def _without_hydra(config: DictConfig) -> DictConfig:
-    return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
 
 
 def _with_protocol(words: list[str]) -> list[str]:
@@ -201,7 +132,7 @@ def _with_protocol(words: list[str]) -> list[str]:
     rule = protocols.find(protocol)
     if benchmark not in (None, rule.benchmark):
         raise ValueError(f"protocol={protocol} is a rule for benchmark={rule.benchmark}, not for benchmark={benchmark}")
-    words = [*rest, f"protocol={_file_name(str(rule))}"]
+    words = [*rest, f"protocol={store.file_name(str(rule))}"]
     return words if benchmark else [*words, f"benchmark={rule.benchmark}"]
 
 
@@ -215,14 +146,14 @@ def _of_benchmark(words: list[str]) -> list[str]:
     ]  # fmt: skip
 
 
-def _check_of_benchmark(arguments: list[overrides.Argument], runs: dict[str, dict[str, Any]]) -> None:
+def _check_of_benchmark(arguments: list[overrides.Argument], runs: Mapping[str, RunConfig]) -> None:
     """ValueError for an option of a benchmark that it has not, or that no run is on."""
     for argument in (argument for argument in arguments if argument.head in SETTINGS):
         own = [entry.name for entry in fields(SETTINGS[argument.head])]
         name = argument.key.partition(".")[2]
         if name not in own:
             raise ValueError(f"benchmark {argument.head} has no option '{name}'{nearest(name, own)}")
-        if not any(config["benchmark"]["name"] == argument.head for config in runs.values()):
+        if not any(config.benchmark.name == argument.head for config in runs.values()):
             raise ValueError(f"{argument.key} is set, but no run is on benchmark={argument.head}")
 
 
@@ -236,83 +167,92 @@ def _default_protocol(benchmark: str, setting: str | None) -> str:
     return str(rules[0]) if rules else "none"
 
 
-def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: set[str]) -> list[dict[str, Any]]:
+def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: set[str]) -> list[RunConfig]:
     """The configs of one combination: its methods, each with all pairs of seeds."""
-    shared = {}
-    for name, settings in SHARED.items():
-        check(settings, command[name], f"{name}.")
-        kept = recorded(settings, command[name])
-        shared |= {name: kept} if kept else {}
-    paths = _loaded(shared)
+    for group, settings in SHARED.items():
+        check(settings, command[group], f"{group}.")
+    shared: dict[str, Any] = {name: group(**command[name]) for name, group in SHARED.items()}
+    shared["compressor"], paths = _loaded(shared["compressor"])
     check(Command, command)
     names = _method_names(command["methods"])
     for name in methods_set - set(names):
         given = f"method.{name.replace(':', '.')}.*"
         raise ValueError(f"{given} is set, but '{name}' is not among methods=[{','.join(names)}]")
-    common = _what_is_learnt(command, chosen) | shared | {
-        "profile": chosen["profile"],
-        "evaluate": command["evaluate"],
-        "memory": {"budget": _budget(command, chosen), "count": command["memory"]["count"]},
-        "precision": command["precision"],
-    }  # fmt: skip
+    memory = command["memory"]
+    budget = Budget(_budget(command, chosen), memory["count"], memory["enforce"])
+    benchmark, label, protocol = _what_is_learnt(command, chosen)
     pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])
-    configs = []
+    how, configs = _execution(command), []
+    of_benchmark = _files_of_benchmark(benchmark.name, protocol)
     for name in names:
-        settings = _settings_given(command, name)
-        check(find(name).Settings, settings, f"method.{name.replace(':', '.')}.")
-        own = {"name": name, "settings": settings}
-        files = _files(name, settings, common)
-        for seed, order_seed in pairs:
-            once = {"method": own, "seed": seed, "order_seed": order_seed, "plugins": files}
-            how = execution(command)
-            log = how["log"] | _of_loggers(how["log"]["to"])
-            configs.append(common | once | {"execution": how | {"paths": how["paths"] | paths, "log": log}})
+        own = of_method.part(name, command)
+        configs += [
+            RunConfig(
+                benchmark=benchmark,
+                label=label,
+                setting=command["setting"],
+                protocol=protocol,
+                **shared | {"replay": own.replay},
+                profile=chosen["profile"],
+                evaluate=command["evaluate"],
+                memory=budget,
+                precision=command["precision"],
+                method=own.method,
+                seed=seed,
+                order_seed=order_seed,
+                plugins=of_method.listed([*own.files, *of_benchmark]),
+                execution=replace(how, paths={**how.paths, **paths, **own.paths}),
+                answers=own.answers,
+            )
+            for seed, order_seed in pairs
+        ]
     return configs
 
 
-def _files(method: str, own: Mapping[str, Any], common: Mapping[str, Any]) -> list[dict[str, str]]:
-    """The user's files that a run is known by, and what these import.
-
-    They are the files of its method, benchmark and protocol, and of the forms, selections and networks that its
-    settings name.
-    """
-    used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[common["benchmark"]["name"]].file]
-    if common["protocol"] in protocols.PROTOCOLS:
-        used.append(protocols.PROTOCOLS.entries[common["protocol"]].file)
-    values = [value for group in (own, *(common.get(name, {}) for name in SHARED)) for value in group.values()]
-    for registry in (FORMS, SELECTIONS, CLASSIFIERS, COMPRESSORS):
-        used += [registry.entries[value].file for value in values if isinstance(value, str) and value in registry]
-    return _listed(used)
+def _files_of_benchmark(benchmark: str, protocol: str) -> list[Path | None]:
+    """The user's files that benchmark and protocol are in."""
+    known = protocols.PROTOCOLS.entries.get(protocol)
+    return [benchmarks.BENCHMARKS.entries[benchmark].file, known.file if known else None]
 
 
-def _of_loggers(names: list[str]) -> dict[str, list[dict[str, str]]]:
-    """The user's files that loggers are in: a run needs them, but is not known by them."""
-    files = _listed([LOGGERS.entries[name].file for name in names])
-    return {"plugins": files} if files else {}
+def _execution(command: dict[str, Any]) -> Execution:
+    """How the runs of a command are carried out, with absolute paths and the number of workers."""
+    log = command["log"]
+    groups = {
+        "checkpoint": Checkpoint(**command["checkpoint"]),
+        "lock": Lock(**command["lock"]),
+        "log": RunLog(**log, plugins=of_method.listed([LOGGERS.entries[name].file for name in log["to"]])),
+        "slurm": Slurm(**command["slurm"]),
+        "out": str(Path(command["out"]).expanduser().resolve()),
+        "paths": {"cache": _cache(command)},
+        "workers": command["workers"] or len(slots(command["device"], command["runs_per_gpu"])) or cores(),
+    }
+    return Execution(**{name: command[name] for name in EXECUTION} | groups)
 
 
-def _listed(files: Iterable[Path | None]) -> list[dict[str, str]]:
-    return [each for file in dict.fromkeys(files) if file for each in plugins.LOADED[file].files()]
+def _cache(command: dict[str, Any]) -> str:
+    return str(Path(command["paths"]["cache"] or benchmarks.default_cache()).expanduser().resolve())
 
 
-def _loaded(shared: dict[str, dict[str, Any]]) -> dict[str, str]:
+def _loaded(settings: CompressorSettings) -> tuple[CompressorSettings, dict[str, str]]:
     """What `compressor.load` names is part of a run by its bytes; where it lies is how the run is carried out."""
-    if "load" not in shared["compressor"]:
-        return {}
-    path = Path(shared["compressor"]["load"]).expanduser().resolve()
-    shared["compressor"]["load"] = pretrained.sha256(path)
-    pretrained.load(path, CompressorSettings(**shared["compressor"]))
-    return {"compressor": str(path)}
+    if not settings.load:
+        return settings, {}
+    path = Path(settings.load).expanduser().resolve()
+    settings = replace(settings, load=pretrained.sha256(path))
+    pretrained.load(path, settings)
+    return settings, {"compressor": str(path)}
 
 
-def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> dict[str, Any]:
+def _what_is_learnt(command: dict[str, Any], chosen: Mapping[str, str]) -> tuple[BenchmarkChoice, str, str]:
+    """Benchmark, label and protocol of a command."""
     checked = benchmarks.parse(chosen["benchmark"], command["benchmark"])
     options = recorded(type(checked), asdict(checked))
-    benchmark = {"name": chosen["benchmark"], **options}
-    cache = execution(command)["paths"]["cache"]
-    label = command["label"] or describe(chosen["benchmark"], tuple(options.items()), cache).default_label
+    label = command["label"]
+    if not label:
+        label = describe(chosen["benchmark"], tuple(options.items()), _cache(command)).default_label
     rule = protocols.identify(chosen["benchmark"], label, options["tasks"], options)
-    return {"benchmark": benchmark, "label": label, "setting": command["setting"], "protocol": rule}
+    return BenchmarkChoice(chosen["benchmark"], options), label, rule
 
 
 def _method_names(given: list[str]) -> list[str]:
@@ -320,9 +260,12 @@ def _method_names(given: list[str]) -> list[str]:
         raise ValueError(
             f"no method is given; write e.g. methods=[cram,er] (known: {', '.join(native())}; avalanche:NAME)"
         )
-    names = [name for word in given for name in (native() if word == "all" else [word])]
+    patterns = [word for word in given if set(word) & set("*?")]
+    names = [name for word in given if word not in patterns for name in (native() if word == "all" else [word])]
     for name in names:
         find(name)
+    fitting = [name for pattern in patterns for name in METHODS.match(pattern) if name not in names]
+    names = [*names, *dict.fromkeys(fitting)]
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise ValueError(f"methods names '{twice}' twice")
@@ -331,14 +274,16 @@ def _method_names(given: list[str]) -> list[str]:
 
 def _budget(command: dict[str, Any], chosen: Mapping[str, str]) -> int | None:
     budget = command["memory"]["budget"]
-    rule = next((rule for _, rule in protocols.PROTOCOLS.items() if _file_name(str(rule)) == chosen["protocol"]), None)
+    rule = next(
+        (rule for _, rule in protocols.PROTOCOLS.items() if store.file_name(str(rule)) == chosen["protocol"]), None
+    )
     times = re.fullmatch(r"(\d+(?:\.\d*)?)x", str(budget))
     if budget != "protocol" and not times:
         return parse_bytes(budget)
     if rule is None:
         raise ValueError(f"benchmark={chosen['benchmark']} without a protocol needs memory.budget=, e.g. 700kB or none")
     size = parse_bytes(rule.budget_for(command["benchmark"]))
-    return parse_bytes(round(size * float(times[1]))) if times else size
+    return parse_bytes(round(size * float(times[1]))) if times and size is not None else size
 
 
 @lru_cache
@@ -347,16 +292,16 @@ def describe(name: str, options: tuple[tuple[str, Any], ...], cache: str) -> ben
     return benchmarks.describe(name, dict(options), Path(cache))
 
 
-def benchmark_of(config: Mapping[str, Any]) -> benchmarks.Benchmark:
+def benchmark_of(config: RunConfig) -> benchmarks.Benchmark:
     """The benchmark of a run's config, without its frames."""
-    options = {key: value for key, value in config["benchmark"].items() if key != "name"}
-    return describe(config["benchmark"]["name"], tuple(options.items()), config["execution"]["paths"]["cache"])
+    options = tuple(config.benchmark.options.items())
+    return describe(config.benchmark.name, options, config.execution.paths["cache"])
 
 
-def _clips_hash(config: Mapping[str, Any], plan: bool) -> str:
+def _clips_hash(config: RunConfig, plan: bool) -> str:
     """Which clips a run sees; where only decoding can tell which are bad, they are decoded now, but not for a plan."""
     if not plan and not benchmark_of(config).settled:
-        options, cache = config["benchmark"], Path(config["execution"]["paths"]["cache"])
-        benchmarks.load(options["name"], options, cache, config["execution"]["workers"])
+        chosen, how = config.benchmark, config.execution
+        benchmarks.load(chosen.name, chosen.options, Path(how.paths["cache"]), how.workers)
         describe.cache_clear()
     return benchmark_of(config).clips_hash

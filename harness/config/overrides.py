@@ -3,27 +3,30 @@
 import itertools
 import os
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from harness.common.words import nearest
-from harness.config.schema import EXECUTION
+from harness.config import hints
+from harness.config.run_config import EXECUTION
+from harness.config.schema import LISTS
 
-LISTS = ("methods", "seeds", "order_seeds", "plugins", "slurm.setup", "benchmark.classes", "log.to")
 OPEN = ("slurm.extra", "slurm.per_method")  # take any name
 ONE_VALUE = (*EXECUTION, "plan", "rerun", "plugins", "preset")
 
 
 @dataclass(frozen=True)
 class Argument:
-    """One word of the command line; `values` are the alternatives of a sweep, in Hydra's syntax."""
+    """One word of the command line; `values` are the alternatives of a sweep, in Hydra's syntax; `typed`: all of it."""
 
     key: str
     values: tuple[str, ...]
+    typed: str = ""
 
     @property
     def head(self) -> str:
@@ -42,12 +45,31 @@ def combinations(arguments: list[Argument]) -> list[list[str]]:
     return [list(chosen) for chosen in itertools.product(*sides)]
 
 
+def as_words(arguments: list[Argument], texts: Container[str]) -> list[Argument]:
+    """The arguments, with what looks like a number quoted where a text is expected: out=20241105_1530 is a word."""
+    return [replace(each, values=_texts(each)) if each.typed and each.key in texts else each for each in arguments]
+
+
+def _texts(argument: Argument) -> tuple[str, ...]:
+    """The values as they were typed, numbers among them in quotes; unchanged where quotes or calls were typed."""
+    typed = argument.typed
+    if re.search(r"['\"(){}\\]", typed):
+        return argument.values
+    typed = re.sub(r"[^\[\],]+", lambda match: _text(match[0].strip()), typed)
+    return _alternatives(argument.key, OverridesParser.create().parse_override(f"{argument.key}={typed}"))
+
+
+def _text(word: str) -> str:
+    value = OverridesParser.create().parse_override(f"x={word}").value() if word else None
+    return f"'{word}'" if isinstance(value, bool | int | float) else word
+
+
 def _added(key: str) -> str:
     """The key as Hydra wants it, which tells names that are there from names to add."""
     return f"++{key}" if any(key == name or key.startswith(f"{name}.") for name in OPEN) else key
 
 
-def value_of(arguments: list[Argument], key: str) -> list:
+def value_of(arguments: list[Argument], key: str) -> list[Any]:
     """The parsed alternatives of `key`; empty where it is not given."""
     parser = OverridesParser.create()
     return [parser.parse_override(f"{key}={value}").value() for a in arguments if a.key == key for value in a.values]
@@ -61,7 +83,8 @@ def _parse_word(word: str) -> Argument:
         plain = word.lstrip("+~")
         raise ValueError(f"'{word}': settings are only set, not added or removed; write {plain} without {word[0]}")
     if word.startswith("-"):
-        raise ValueError(f"unknown option '{word}'; settings are written name=value without dashes (see --help)")
+        meant = hints.use(key.lstrip("-"))
+        raise ValueError(f"unknown option '{word}'; settings are written name=value without dashes (see --help){meant}")
     if "=" not in word:
         raise ValueError(f"'{word}' is not of the form name=value, e.g. methods=[cram,er]")
     if key.partition(".")[0] == "hydra" or not re.fullmatch(r"[A-Za-z_][\w.]*", key):
@@ -72,13 +95,14 @@ def _parse_word(word: str) -> Argument:
     home = os.path.expanduser("~")
     word = re.sub(r"(?<=[=,\[])~(?=[/,\]]|$)", lambda _: home, word)
     try:
-        return Argument(key, _alternatives(key, OverridesParser.create().parse_override(word)))
+        typed = word.partition("=")[2]
+        return Argument(key, _alternatives(key, OverridesParser.create().parse_override(word)), typed)
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(f"cannot read '{word}': {first_line(error)} (put a value with odd signs in quotes: "
+        raise ValueError(f"cannot read '{word}': {hints.first_line(error)} (put a value with odd signs in quotes: "
                          f"{key}=\"'...'\")") from error  # fmt: skip
 
 
-def _alternatives(key: str, override) -> tuple[str, ...]:
+def _alternatives(key: str, override: Override) -> tuple[str, ...]:
     if not override.is_sweep_override():
         text = override.get_value_element_as_str()
         scalar = override.value() is not None and not isinstance(override.value(), list)
@@ -91,39 +115,3 @@ def _alternatives(key: str, override) -> tuple[str, ...]:
     if key.partition(".")[0] in ONE_VALUE:
         raise ValueError(f"{key} takes one value for the whole command, not a sweep over {', '.join(values)}")
     return values
-
-
-def explain(error: Exception, known: list[str], overrides: list[str]) -> ValueError:
-    """One clear line for an error that Hydra raised while it composed `overrides`; `known` are all settings."""
-    if isinstance(error, MissingConfigException):
-        group, _, given = str(error.missing_cfg_file).partition("/")
-        options = [name for name in error.options or [] if name != "none"]
-        return ValueError(f"unknown {group} '{given}'{nearest(given, options)} (known: {', '.join(options)})")
-    cause = error.__cause__ if isinstance(error, ConfigCompositionException) and error.__cause__ else error
-    key = re.sub(r"\[\d+\]", "", str(getattr(cause, "full_key", None) or ""))
-    given = next((o.partition("=")[2] for o in overrides if o.partition("=")[0] == key), None)
-    if "Could not override" in str(error) or (given is None and "not in" in str(cause)):
-        whole = [name for name in (o.partition("=")[0] for o in overrides) if name.startswith(f"{key}.")]
-        return _unknown(whole[0] if whole else key, known)
-    if "Invalid type assigned" in str(cause):
-        return ValueError(f"{key}={given}: {key} is a group of settings; set one of them, {key}.NAME=VALUE")
-    if "is not a ListConfig" in str(cause):
-        return ValueError(f"{key}={given} is not a list; write e.g. {key}=[{given}]")
-    return ValueError(f"{key}={given}: {first_line(cause)}" if given is not None else first_line(cause))
-
-
-def _unknown(key: str, known: list[str]) -> ValueError:
-    part, _, rest = key.partition(".")
-    if part != "method" or "." not in rest:
-        return ValueError(f"unknown setting '{key}'{nearest(key, known)} (see --help)")
-    method, _, name = rest.partition(".")
-    own = [each.removeprefix(f"method.{method}.") for each in known if each.startswith(f"method.{method}.")]
-    listed = (
-        f"its own: {', '.join(own)}" if own else "it has none of its own; those of --help are shared by all methods"
-    )
-    return ValueError(f"method {method} has no setting '{name}'{nearest(name, own)} ({listed})")
-
-
-def first_line(error: Exception) -> str:
-    """The first line of an error's message, or the name of its class."""
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -5,14 +5,15 @@ list of blocks of such words; `when: {profile: NAME}` keeps a block for one prof
 results.report). Words of the user win over those of a preset.
 """
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
 from omegaconf import OmegaConf
 
 from benchmarks import SETTINGS, protocols
-from harness.common.words import nearest
+from harness.common.words import unknown
 from harness.config import overrides
 from harness.config.overrides import Argument
 from harness.config.schema import CONF
@@ -34,8 +35,8 @@ def find(name: str) -> Preset:
     """The preset called `name`; ValueError with the nearest name otherwise."""
     known = sorted(file.stem for file in FOLDER.glob("*.yaml"))
     if name not in known:
-        raise ValueError(f"unknown preset '{name}'{nearest(name, known)} (known: {', '.join(known)})")
-    content = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
+        raise ValueError(unknown("preset", name, known))
+    content: Any = OmegaConf.to_container(OmegaConf.load(FOLDER / f"{name}.yaml"))
     blocks = []
     for block in content["runs"]:
         when = block.pop("when", {}).get("profile")
@@ -43,7 +44,7 @@ def find(name: str) -> Preset:
     return Preset(name, content["question"], tuple(blocks), content.get("report", {}))
 
 
-def arguments(preset: Preset, given: list[Argument], methods_only: Mapping[str, Any]) -> list[list[Argument]]:
+def arguments(preset: Preset, given: list[Argument], methods_only: Iterable[str]) -> list[list[Argument]]:
     """The words of each block of a preset, overlaid by those of the user (in the long form); ValueError if they clash.
 
     `methods_only`: names whose own settings go where the method does, as `method.NAME.x`.
@@ -62,7 +63,7 @@ def arguments(preset: Preset, given: list[Argument], methods_only: Mapping[str, 
 
 
 def _overlaid(
-    preset: Preset, words: Mapping[str, Any], mine: Mapping[str, Argument], methods: Mapping[str, Any]
+    preset: Preset, words: Mapping[str, Any], mine: Mapping[str, Argument], methods: Iterable[str]
 ) -> list[Argument]:
     """The words of one block that the user left, then the user's."""
     dropped = set(mine)
@@ -79,7 +80,8 @@ def _overlaid(
     _check_benchmark(preset, words, kept, mine)
     run = {str(name) for value in overrides.value_of([*kept, *mine.values()], "methods") for name in value}
     if "all" not in run:  # a method's own settings go with the method
-        kept = [a for a in kept if a.head != "method" or a.key.split(".")[1] in run]
+        kept = [a for a in kept
+                if a.head != "method" or any(fnmatch.fnmatch(a.key.split(".")[1], name) for name in run)]  # fmt: skip
     return [*kept, *mine.values()]
 
 

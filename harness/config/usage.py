@@ -1,10 +1,12 @@
 """The text of `python -m harness.run --help`, made from the dataclasses of the settings; imports no torch, no Hydra."""
 
-from dataclasses import fields, is_dataclass
+from collections.abc import Sequence
 
+from benchmarks import SETTINGS
+from harness.common import plugins
 from harness.common.settings import line, lines
-from harness.config.schema import GROUPS, Command
-from methods.shared.settings import SHARED
+from harness.config.schema import GROUPS, all_settings
+from methods import METHODS
 
 HEAD = """usage: python -m harness.run methods=[cram,er,no_refresh] [name=value ...]
 
@@ -16,19 +18,23 @@ given twice the last one holds.
   python -m harness.run methods=[cram,er] replicates=3 memory.budget=700kB out=runs
   python -m harness.run methods=[cram,er] plan=true
   python -m harness.run preset=smoke
-  python -m harness.list methods          also: benchmarks, protocols, profiles, presets; each with [NAME]
+  python -m harness.list methods [NAME]   also: benchmarks, protocols, profiles, presets, metrics, plots (--help: all)
 """
 TAIL = """One method only: NAME.setting=value or method.NAME.setting=value (python -m harness.list methods NAME).
 Exit code: 0 if every run asked for is done, 1 if some are not, 2 for a command that cannot be run, 130 if interrupted.
 """
 
 
-def text() -> str:
-    """The whole help."""
+def text(words: Sequence[str] = ()) -> str:
+    """The whole help; with the settings of the plug-ins that are named among the words."""
     parts = [HEAD, "Chosen by name (harness.list shows them)"]
-    parts += [line(name, "", help) for name, help in GROUPS.items()]
-    parts += ["", "The command", *lines(Command)]
-    nested = {entry.name: entry.type for entry in fields(Command) if is_dataclass(entry.type)}
-    for name, settings in {**nested, **SHARED}.items():
-        parts += ["", f"{name}: {(settings.__doc__ or '').partition(chr(10))[0]}", *lines(settings, f"{name}.")]
+    parts += [line(name, "", says.help) for name, says in GROUPS.items()]
+    for prefix, settings in all_settings().items():
+        title = f"{prefix[:-1]}: {(settings.__doc__ or '').partition(chr(10))[0]}" if prefix else "The command"
+        parts += ["", title, *lines(settings, prefix)]
+    for plugin in plugins.load(plugins.named(words)):
+        own = {name: METHODS.get(name).Settings for name in plugin.registered.get("method", ())}
+        own |= {name: SETTINGS[name] for name in plugin.registered.get("benchmark", ())}
+        for name, settings in own.items():
+            parts += ["", f"{name}: of {plugin.path}", *lines(settings, f"{name}.")]
     return "\n".join([*parts, "", TAIL])

@@ -14,8 +14,9 @@ from typing import Any
 
 from harness.common.files import read_json, text_of
 from harness.common.folders import RunFolder
+from harness.config.run_config import RunConfig
 from harness.launching.signals import Interrupted, Stop
-from harness.storage.lease import STALE_MINUTES, Lost, described, taken
+from harness.storage.lease import Lost, described, taken
 
 SEND_SECONDS, STATUS_SECONDS = 0.2, 2.0
 
@@ -29,7 +30,7 @@ def execute(
     """
     try:
         config = read_config(folder)
-        minutes = config["execution"].get("lock", {}).get("stale_minutes", STALE_MINUTES)
+        minutes = config.execution.lock.stale_minutes
     except ValueError as error:
         note(folder, state="failed", reason=str(error))
         return error
@@ -47,7 +48,7 @@ def execute(
 
 
 def _carry_out(
-    config: dict[str, Any], folder: Path, reporter: "Reporter", stop: Stop | None
+    config: RunConfig, folder: Path, reporter: "Reporter", stop: Stop | None
 ) -> Exception | Interrupted | None:
     from harness.training.execute import run
 
@@ -120,14 +121,10 @@ def note(folder: Path, **changes: Any) -> None:
             opened.truncate()
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """The content of config.json of a run folder; ValueError if it is no config of a run."""
+def read_config(folder: Path) -> RunConfig:
+    """What config.json of a run folder asks for; ValueError if it is no config of a run."""
     file = folder / "config.json"
     try:
-        config = json.loads(file.read_text())
+        return RunConfig.of(json.loads(file.read_text()))
     except (OSError, ValueError) as error:
         raise ValueError(f"{file} cannot be read: {error}") from error
-    parts = ("benchmark", "method", "compressor", "classifier", "replay", "memory", "execution")
-    if not isinstance(config, dict) or not all(isinstance(config.get(part), dict) for part in parts):
-        raise ValueError(f"{file} is no config of a run; ask for the run again")
-    return config

@@ -2,9 +2,9 @@
 
 import traceback
 from pathlib import Path
-from typing import Any
 
 from harness.common.folders import RunFolder
+from harness.config.run_config import Execution
 from harness.launching.execution import execute
 from harness.launching.launcher import Launcher
 from harness.launching.progress import Display, names_of
@@ -13,10 +13,10 @@ from harness.launching.progress import Display, names_of
 class Inline(Launcher):
     """All runs one after the other in this process, for debuggers; output stays on the screen."""
 
-    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
+    def start(self, folders: list[Path], how: Execution) -> list[str]:
         with Display(names_of(folders)) as display:
             for folder in folders:
-                self.run_one(folder, display, how["debug"])
+                self.run_one(folder, display, how.debug)
         return []
 
     def run_one(self, folder: Path, display: Display, debug: bool) -> None:

@@ -2,13 +2,16 @@
 
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from harness.config.run_config import Execution, RunConfig
 
 
 class Launcher(ABC):
     """Starts runs whose folders hold config.json. `how` is the `execution` part of their configs."""
 
-    def check(self, how: dict[str, Any], runs: dict[str, dict[str, Any]], planned: bool) -> None:  # noqa: B027
+    def check(self, how: "Execution", runs: "dict[str, RunConfig]", planned: bool) -> None:  # noqa: B027
         """Refuse what cannot work, before anything is written.
 
         runs: run id -> config. planned: nothing will be started; print what would be started.
@@ -18,7 +21,7 @@ class Launcher(ABC):
         """
 
     @abstractmethod
-    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
+    def start(self, folders: list[Path], how: "Execution") -> list[str]:
         """Start the runs. Returns the ids of the runs that go on elsewhere after the command ends.
 
         `harness.launching.execution.execute` carries out one run and writes its state to its folder.

@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any, cast
 
 from harness.common.folders import RunFolder, Status
+from harness.common.machine import slots
 from harness.common.processes import ForkServer
+from harness.config.run_config import Execution
 from harness.config.schema import PRELOAD
 from harness.launching.execution import execute, note, read_config
 from harness.launching.launcher import Launcher
@@ -28,31 +30,36 @@ GRACE_SECONDS, JOB_GRACE_SECONDS = 10, 60
 class Local(Launcher):
     """One process per run, `workers` at a time."""
 
-    def start(self, folders: list[Path], how: dict[str, Any]) -> list[str]:
-        set_threads(how["threads"])
+    def start(self, folders: list[Path], how: Execution) -> list[str]:
+        set_threads(how.threads)
         context = ForkServer()
         context.set_forkserver_preload(PRELOAD)
-        carry_out(folders, context, how["workers"], GRACE_SECONDS)
+        gpus = slots(how.device, how.runs_per_gpu)
+        carry_out(folders, context, how.workers, GRACE_SECONDS, gpus)
         return []
 
 
 def carry_out_in_job(folders: list[Path]) -> None:
-    """Carry out runs one at a time in a job that Slurm may end. A signal may then reach each process of the job.
+    """Carry out runs in a job that Slurm may end: one at a time, or so many on each GPU of the job.
+
+    A signal may reach each process of the job.
 
     The runs are forked from this process. A fork server in between would die of the signal, and the runs with it.
     """
-    set_threads(threads_of(folders[0]))
+    how = execution_of(folders[0])
+    set_threads(how.threads if how else 1)
     for module in PRELOAD:
         importlib.import_module(module)
-    carry_out(folders, multiprocessing.get_context("fork"), 1, JOB_GRACE_SECONDS)
+    gpus = slots(how.device, how.runs_per_gpu) if how else []
+    carry_out(folders, multiprocessing.get_context("fork"), max(1, len(gpus)), JOB_GRACE_SECONDS, gpus)
 
 
-def threads_of(folder: Path) -> int:
-    """The number of torch threads of a run. It is 1 if the config cannot be read; the run itself then reports that."""
+def execution_of(folder: Path) -> Execution | None:
+    """How a run is carried out; None if the config cannot be read, which the run itself then reports."""
     try:
-        return int(read_config(folder)["execution"].get("threads", 1))
+        return read_config(folder).execution
     except ValueError:
-        return 1
+        return None
 
 
 def set_threads(number: int) -> None:
@@ -60,16 +67,22 @@ def set_threads(number: int) -> None:
     os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = str(number)
 
 
-def carry_out(folders: list[Path], context: Any, workers: int, grace: float) -> None:
-    """Carry out runs, each in its own process. After an interrupt they have `grace` seconds to save."""
+def carry_out(folders: list[Path], context: Any, workers: int, grace: float, gpus: list[str]) -> None:
+    """Carry out runs, each in its own process and on one of the `gpus`, if there are any.
+
+    After an interrupt they have `grace` seconds to save.
+    """
     waiting = deque(folders)
     active: dict[Connection, tuple[Any, Path]] = {}  # pipe -> its process and run
+    taken: dict[Connection, str] = {}  # pipe -> its GPU
     with Display(names_of(folders)) as display, stopped_by_signals():
         try:
             while waiting or active:
                 while waiting and len(active) < workers:
-                    process, pipe = _start(context, waiting[0])
+                    gpu = min(gpus, key=list(taken.values()).count) if gpus else None
+                    process, pipe = _start(context, waiting[0], gpu)
                     active[pipe] = (process, waiting.popleft())
+                    taken |= {pipe: gpu} if gpu else {}
                     display.start(process.name)
                 for ready in cast("list[Connection]", wait(list(active), timeout=1.0)):
                     process, folder = active[ready]
@@ -77,22 +90,25 @@ def carry_out(folders: list[Path], context: Any, workers: int, grace: float) -> 
                         display.update(process.name, ready.recv())
                     except EOFError:
                         del active[ready]
+                        taken.pop(ready, None)
                         status = _outcome(process, folder)
                         display.finish(process.name, status.state, status.reason)
         finally:
             _stop(list(active.values()), grace)
 
 
-def _start(context: Any, folder: Path) -> tuple[Any, Connection]:
+def _start(context: Any, folder: Path, gpu: str | None) -> tuple[Any, Connection]:
     ours, theirs = context.Pipe(duplex=False)
-    process = context.Process(target=_child, args=(folder, theirs, ours), name=folder.name)
+    process = context.Process(target=_child, args=(folder, theirs, ours, gpu), name=folder.name)
     process.start()
     theirs.close()  # so that the end of the process is the end of the pipe
     return process, ours
 
 
-def _child(folder: Path, pipe: Connection, other_end: Connection) -> None:
-    """Carry out a run in its own process. All that it prints goes to log.txt."""
+def _child(folder: Path, pipe: Connection, other_end: Connection, gpu: str | None) -> None:
+    """Carry out a run in its own process, which sees one GPU at most. All that it prints goes to log.txt."""
+    if gpu:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu  # before anything asks CUDA, which reads it once
     other_end.close()  # so that sending fails when the command is gone
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the command stops its runs itself
     log = open(folder / "log.txt", "a", buffering=1)  # noqa: SIM115  open as long as the process

@@ -30,12 +30,14 @@ class WandB(Logger):
     def __init__(self, folder: Path, config: Mapping[str, Any]):
         import wandb
 
+        if wandb.run is not None:  # of a run that was stopped in this process: it would go on writing what is removed
+            wandb.run.finish()
         shutil.rmtree(folder / "wandb", ignore_errors=True)
         project = os.environ.get("WANDB_PROJECT") or re.sub(r"[/\\#?%:]", "-", folder.parent.name)
         # Without resume= a run of the same id is written over, so a run that goes on is told once.
         self.run = wandb.init(
             project=project, id=folder.name, name=folder.name, group=config["method"]["name"], dir=str(folder),
-            config=dict(config), reinit="finish_previous", settings=wandb.Settings(silent=True, console="off"),
+            config=dict(config), settings=wandb.Settings(silent=True, console="off"),
         )  # fmt: skip
         self.drawn: set[str] = set()
 

@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from harness.common.units import bytes_text
 from harness.config.compose import benchmark_of
+from harness.config.run_config import RunConfig
 from harness.planning import speed
 from harness.training.context import Context
 from harness.training.experiences import CurrentExperience, merged
@@ -24,46 +24,46 @@ WIDTH = 100  # columns of a plan that goes to a file or a pipe
 class Group:
     """Runs that differ in nothing but their seeds, with what they are made of and one fresh method."""
 
-    runs: dict[str, dict[str, Any]]
+    runs: dict[str, RunConfig]
     context: Context
     method: Method
 
 
-def groups(runs: dict[str, dict[str, Any]]) -> list[Group]:
+def groups(runs: dict[str, RunConfig]) -> list[Group]:
     """All runs by group. Builds a method of each, so ValueError tells of settings or budgets that cannot work."""
-    alike: dict[str, dict[str, Any]] = {}
+    alike: dict[str, dict[str, RunConfig]] = {}
     for run_id, config in runs.items():
-        key = json.dumps({k: v for k, v in config.items() if k not in ("seed", "order_seed", "execution")})
+        key = json.dumps({k: v for k, v in config.plain().items() if k not in ("seed", "order_seed", "execution")})
         alike.setdefault(key, {})[run_id] = config
     return [_group(some) for some in alike.values()]
 
 
-def _group(runs: dict[str, dict[str, Any]]) -> Group:
+def _group(runs: dict[str, RunConfig]) -> Group:
     config = next(iter(runs.values()))
     context = Context(config, benchmark_of(config))
     context.spec = replace(context.spec, device="cpu")
-    name = config["method"]["name"]
+    name = config.method.name
     try:
         with torch.random.fork_rng(devices=[]):
             return Group(runs, context, context.method())
     except ValueError:
         raise
     except Exception as error:
-        if config["execution"]["debug"]:
+        if config.execution.debug:
             raise
         raise ValueError(
             f"method {name} cannot be made: {type(error).__name__}: {error} (debug=true: trace)"
         ) from error
 
 
-def print_plan(runs: dict[str, dict[str, Any]], console: Console | None = None) -> None:
+def print_plan(runs: dict[str, RunConfig], console: Console | None = None) -> None:
     """A table a stream with a row for each group of runs, what is special about the streams, and the run ids."""
     console = console or Console(highlight=False)
     if not console.is_terminal:
         console = Console(file=console.file, highlight=False, width=WIDTH)
     found = groups(runs)
     differing = _differing(found)
-    whole = any(group.context.config["execution"]["debug"] for group in found)
+    whole = any(group.context.config.execution.debug for group in found)
     console.print(f"{len(runs)} runs")
     streams: dict[str, list[Group]] = {}
     for group in found:
@@ -106,15 +106,15 @@ def _stream(group: Group) -> str:
     context, config = group.context, group.context.config
     clips = [sum(len(e.indices) for e in part) for part in (context.stream.train_stream, context.items())]
     return (
-        f"{config['protocol']} ({config['benchmark']['name']}, {config['label']}, {config['setting']}): "
+        f"{config.protocol} ({config.benchmark.name}, {config.label}, {config.setting}): "
         f"{context.stream.n_experiences} tasks, {context.stream.n_classes} classes, {clips[0]:,} training clips, "
-        f"{clips[1]:,} {config['evaluate']} clips"
+        f"{clips[1]:,} {config.evaluate} clips"
     )
 
 
 def _differing(found: list[Group]) -> list[str]:
     """Settings other than the method's own, the stream's and the budget in which the groups differ."""
-    flats = [flatten(group.context.config) for group in found]
+    flats = [flatten(group.context.config.plain()) for group in found]
     told = ("method.", "benchmark.", "memory.", "protocol", "label", "setting", "evaluate", "plugins")
     keys = dict.fromkeys(key for flat in flats for key in flat if not key.startswith(told))
     return [key for key in keys if len({flat.get(key) for flat in flats}) > 1]
@@ -122,11 +122,11 @@ def _differing(found: list[Group]) -> list[str]:
 
 def _row(group: Group, differing: list[str]) -> list[str]:
     config, method = group.context.config, group.method
-    budget = config["memory"]["budget"]
+    budget = config.memory.budget
     steps = "\n".join(f"{name} {n:,}" for name, n in _steps(group).items()) or "-"
-    counted = "none" if budget is None or method.bound else f"{budget:,} B\n{config['memory']['count']}"
-    flat = flatten(config)
-    own = [f"{k}={v}" for k, v in config["method"]["settings"].items() if v != getattr(type(method.settings)(), k)]
+    counted = "none" if budget is None or method.bound else f"{budget:,} B\n{config.memory.count}"
+    flat = flatten(config.plain())
+    own = [f"{k}={v}" for k, v in config.method.settings.items() if v != getattr(type(method.settings)(), k)]
     own += [f"{key}={value_text(key, flat[key])}" for key in differing if key in flat]
     return [str(len(group.runs)), "\n".join([method.name, *own]), steps, counted,
             *_stored(method, group.context.spec.raw_bytes)]  # fmt: skip
@@ -152,8 +152,8 @@ def _steps(group: Group) -> dict[str, int]:
 def _tasks(group: Group) -> Table:
     """A row a task: classes, training segments, the videos they lie in, clips, hours; and the evaluated segments."""
     context, config = group.context, group.context.config
-    table = Table(title=f"tasks with order_seed={config['order_seed']}", title_justify="left", title_style="")
-    for name in ("task", "classes", "segments", "videos", "clips", "hours", f"{config['evaluate']} segments"):
+    table = Table(title=f"tasks with order_seed={config.order_seed}", title_justify="left", title_style="")
+    for name in ("task", "classes", "segments", "videos", "clips", "hours", f"{config.evaluate} segments"):
         table.add_column(name, justify="right")
     of, files = context.table, context.table.frame["file"]
     for train, items in zip(context.stream.train_stream, context.items(), strict=True):
@@ -169,7 +169,7 @@ def _hours(group: Group) -> str:
     """What a run takes on this machine, as far as the steps of its networks were measured here."""
     context, method = group.context, group.method
     seconds = speed.known(context)
-    profile = context.config["profile"]
+    profile = context.config.profile
     if seconds is None:
         return ("hours: not measured for these networks on this machine; python -m harness.bench only=models "
                 f"profile={profile} (with the other settings of this command) does it")  # fmt: skip

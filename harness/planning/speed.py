@@ -15,6 +15,7 @@ import torch
 
 from harness.common.files import write_json
 from harness.config.compose import benchmark_of
+from harness.config.run_config import RunConfig
 from harness.training.context import Context
 from harness.training.experiences import CurrentExperience
 from methods import find
@@ -27,7 +28,7 @@ from methods.shared.settings import steps_of
 MOST_BYTES = 4_000_000  # of the clips of a step that is measured; larger batches are taken to cost in proportion
 
 
-def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
+def measure(config: RunConfig, rounds: int = 3) -> dict[str, float]:
     """Measure, keep and return seconds a clip: processor seconds on a CPU, wall seconds on a GPU."""
     context = Context(config, benchmark_of(config))
     spec = context.spec
@@ -42,7 +43,7 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
 
     def clock(step: Callable[[], Any]) -> float:
         def one_step() -> None:
-            half = config["precision"] == "bfloat16"
+            half = config.precision == "bfloat16"
             with torch.autocast(spec.device, torch.bfloat16, enabled=half, cache_enabled=False):
                 step()
 
@@ -57,7 +58,7 @@ def measure(config: dict[str, Any], rounds: int = 3) -> dict[str, float]:
     seconds["decode"] = clock(lambda: codes.compressor.decode(code))
     codes.begin_classifier()
     of_codes = Batch(batch.target, batch.sample_id, codes=code)
-    seconds["codes"] = clock(lambda: codes.train_classifier(of_codes))
+    seconds["codes"] = clock(lambda: codes.train_classifier(of_codes, n))
     pixels.begin_classifier()
     seconds["pixels"] = clock(lambda: pixels.train_classifier(batch, n))
     seconds["predict codes"] = clock(lambda: codes.predict(clips))
@@ -120,16 +121,16 @@ def _now(device: str) -> float:
 def _key(context: Context) -> str:
     spec, config = context.spec, context.config
     shape = [asdict(spec.compressor)[name] for name in FITTING]
-    parts = [spec.clip_shape, shape, spec.classifier.network, spec.classifier.width, config["precision"],
+    parts = [spec.clip_shape, shape, spec.classifier.network, spec.classifier.width, config.precision,
              asdict(spec.training), context.device, platform.node()]  # fmt: skip
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
 
-def _file(config: dict[str, Any]) -> Path:
-    return Path(config["execution"]["paths"]["cache"]) / "speed.json"
+def _file(config: RunConfig) -> Path:
+    return Path(config.execution.paths["cache"]) / "speed.json"
 
 
-def _read(config: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _read(config: RunConfig) -> dict[str, dict[str, float]]:
     try:
         return json.loads(_file(config).read_text())
     except (OSError, ValueError):

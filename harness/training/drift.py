@@ -1,6 +1,6 @@
 """Drift of stored codes, measured by the harness on a probe of stored ids; its time and bytes are not the method's."""
 
-from typing import Any, Protocol, TypeGuard
+from typing import Any, ClassVar, Protocol, TypeGuard
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ PROBE = 200  # stored clips
 class StoresCodes(Protocol):
     """A method that keeps codes, and a compressor that gives them meaning: what can drift."""
 
+    name: ClassVar[str]
     spec: Spec
     compressor: Compressor
     buffer: Buffer
@@ -35,7 +36,9 @@ class Drift:
 
     SERIES = ("latent_shift_before", "latent_shift_after", "changed_before", "changed", "psnr_before", "psnr")
 
-    def __init__(self, n_experiences: int, reader: Any, seed: int, device: str):
+    def __init__(self, n_experiences: int, reader: Any, seed: int, device: str, trained: np.ndarray):
+        """`trained`: sample ids of all training clips, the only ones that the probe shows to a compressor."""
+        self.trained = trained
         self.reader, self.seed, self.device = reader, seed, device
         self.series: dict[str, list[float | None]] = {name: [None] * n_experiences for name in self.SERIES}
 
@@ -55,6 +58,8 @@ class Drift:
             return
         rng = generator("drift", self.seed, experience)
         slots = np.sort(rng.choice(old, min(PROBE, len(old)), replace=False))
+        if not np.isin(ids[slots], self.trained).all():
+            raise ValueError(f"method {method.name}: its buffer names sample ids that are none of training clips")
         values = probe(method, slots, self.reader, self.device)
         suffix = {"before": "_before", "after": ""}[at]
         self.series["latent_shift_" + at][experience] = values["latent_shift"]

@@ -12,61 +12,67 @@ import numpy as np
 import torch
 
 from benchmarks.clips import ClipTable
-from harness.training.batches import ClipSource
+from benchmarks.randomness import generator
 from methods.contract import Method
 
 
 class Evaluation:
     """Predictions of every evaluated item after each experience: int16 [T,N], -1 where not evaluated."""
 
-    def __init__(self, stream: Any, items: Sequence[Any], reader: Any, device: str, table: ClipTable):
+    def __init__(self, stream: Any, items: Sequence[Any], reader: Any, device: str, table: ClipTable, seed: int):
         """`items`: the experiences of the test or validation stream."""
-        self.stream, self.items, self.device = stream, items, device
-        self.reader = reader
+        self.stream, self.items, self.reader, self.device, self.seed = stream, items, reader, device, seed
         of = [np.unique(table.items[e.indices], return_inverse=True) for e in items]
         first = [e.indices[np.unique(place, return_index=True)[1]] for e, (_, place) in zip(items, of, strict=True)]
-        self.places = [place for _, place in of]  # of each clip of a task, its item's place among the task's items
         self.names = table.item_ids[np.concatenate(first)]
         targets = [e.targets[np.searchsorted(e.indices, rows)] for e, rows in zip(items, first, strict=True)]
         self.target = np.concatenate(targets).astype(np.int16)
         self.task = np.concatenate([np.full(len(rows), j, np.int16) for j, rows in enumerate(first)])
+        before = np.cumsum([0, *map(len, first)])
+        self.rows = np.concatenate([e.indices for e in items])  # of each clip, tasks in order
+        self.item = np.concatenate([place + n for (_, place), n in zip(of, before, strict=False)])  # of each clip
         shape = (len(items), len(self.task))
         self.prediction = np.full(shape, -1, np.int16)
         self.prediction_within_task = np.full(shape, -1, np.int16)
-        self.total = torch.zeros(0, stream.n_classes)
+        self.total = torch.zeros(0, stream.n_classes)  # sums of logits [items, n_classes] while they are measured
+
+    def order(self, after: int) -> np.ndarray:
+        """Positions of the clips of all tasks up to `after`, in an order that says nothing about them."""
+        seen = np.flatnonzero(self.task[self.item] <= after)
+        return generator("evaluation", self.seed, after).permutation(seen)
 
     def measure(self, method: Method, after: int, done: int = 0) -> Iterator[tuple[int, int]]:
         """Predict the items of all tasks seen after experience `after`, part by part: (parts done, all parts).
 
         A run that was stopped in between goes on behind the parts that are `done`.
         """
-        seen = torch.tensor(self.stream.train_stream[after].classes_seen_so_far)
-        parts = [
-            (j, part) for j in range(after + 1) for part in torch.arange(len(self.places[j])).split(method.spec.chunk)
-        ]
+        parts = torch.from_numpy(self.order(after)).split(method.spec.chunk)
+        if not done:
+            self.total = torch.zeros(len(self.task), self.stream.n_classes)
         for k in range(done, len(parts)):
-            task, clips = parts[k]
-            self._add(method, task, clips)
-            if k + 1 == len(parts) or parts[k + 1][0] != task:
-                own, mine = torch.tensor(self.items[task].classes_in_this_experience), self.task == task
-                n_clips = torch.bincount(torch.from_numpy(self.places[task]), minlength=len(self.total))
-                score = self.total / n_clips[:, None]
-                self.prediction[after, mine] = seen[score[:, seen].argmax(-1)].numpy()
-                self.prediction_within_task[after, mine] = own[score[:, own].argmax(-1)].numpy()
+            places = parts[k].numpy()
+            if len(places):
+                logits = method.predict(self.clips(places)).float().cpu()
+                self.check(method, logits, len(places))
+                self.total.index_add_(0, torch.from_numpy(self.item[places]), logits)
+            if k + 1 == len(parts):
+                self._settle(after)
             yield k + 1, len(parts)
 
-    def _add(self, method: Method, task: int, clips: torch.Tensor) -> None:
-        """Add the logits of some clips of a task to `total`, the sums [items, n_classes] of the task under way."""
-        part, places = self.items[task], torch.from_numpy(self.places[task])
-        if len(clips) == 0 or clips[0] == 0:  # the task's first part
-            self.total = torch.zeros(int((self.task == task).sum()), self.stream.n_classes)
-        if len(clips):
-            source = ClipSource(self.reader, part.indices, part.targets, {}, self.device)
-            shown = source.take(clips.numpy()).clips
-            assert shown is not None
-            logits = method.predict(shown).float().cpu()
-            self.check(method, logits, len(clips))
-            self.total.index_add_(0, places[clips], logits)
+    def clips(self, places: np.ndarray) -> torch.Tensor:
+        """Clips by position: uint8 [B,T,H,W,3]."""
+        return torch.from_numpy(self.reader.read(self.rows[places])).to(self.device)
+
+    def _settle(self, after: int) -> None:
+        """Choose a class for each item of the tasks up to `after`, among all seen classes and within its own task."""
+        seen = torch.tensor(self.stream.train_stream[after].classes_seen_so_far)
+        score = self.total / torch.bincount(torch.from_numpy(self.item), minlength=len(self.total))[:, None]
+        at = self.task <= after
+        self.prediction[after, at] = seen[score[:, seen].argmax(-1)].numpy()[at]
+        for task in range(after + 1):
+            own, mine = torch.tensor(self.items[task].classes_in_this_experience), self.task == task
+            self.prediction_within_task[after, mine] = own[score[mine][:, own].argmax(-1)].numpy()
+        self.total = torch.zeros(0, self.stream.n_classes)
 
     def check(self, method: Method, logits: torch.Tensor, n: int) -> None:
         """ValueError for logits of another shape, FloatingPointError for nan."""

@@ -10,6 +10,7 @@ import torch
 
 from harness.common import plugins, sources
 from harness.common.processes import ForkServer
+from harness.config.run_config import RunConfig
 from harness.config.schema import PRELOAD
 from harness.launching.signals import Interrupted, Stop
 from harness.training.journal import Progress, silent
@@ -18,16 +19,16 @@ from harness.training.own_loop import OpaqueRun
 from methods import find
 
 
-def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None) -> dict[str, Any]:
+def run(config: RunConfig, folder: Path, progress: Progress = silent, stop: Stop | None = None) -> dict[str, Any]:
     """Carry out or continue one run in its folder and return its record. Raises what made it fail.
 
     Once `stop()` is true, the run is saved between two steps and Interrupted is raised.
     """
     stop = stop or Stop()
-    torch.set_num_threads(config["execution"]["threads"])
-    plugins.load_listed(plugins.of_run(config), sources.ROOT)  # a new process knows none yet
-    own_loop = find(config["method"]["name"]).opaque
-    if config["execution"]["strict_state"] and not own_loop:
+    torch.set_num_threads(config.execution.threads)
+    plugins.load_listed(plugins.of_run(config.plain()), sources.ROOT)  # a new process knows none yet
+    own_loop = find(config.method.name).opaque
+    if config.execution.strict_state and not own_loop:
         return run_in_pieces(config, folder, stop)
     with torch.random.fork_rng():
         one = (OpaqueRun if own_loop else Run)(config, folder, progress, stop)
@@ -35,7 +36,7 @@ def run(config: dict[str, Any], folder: Path, progress: Progress = silent, stop:
             return one.to_the_end()
 
 
-def run_in_pieces(config: dict[str, Any], folder: Path, stop: Stop) -> dict[str, Any]:
+def run_in_pieces(config: RunConfig, folder: Path, stop: Stop) -> dict[str, Any]:
     """strict_state: a new process for each experience, which knows only what the one before it saved."""
     context = ForkServer()
     context.set_forkserver_preload(PRELOAD)
@@ -47,9 +48,9 @@ def run_in_pieces(config: dict[str, Any], folder: Path, stop: Stop) -> dict[str,
     return json.loads((folder / "record.json").read_text())
 
 
-def one_piece(config: dict[str, Any], folder: Path) -> None:
+def one_piece(config: RunConfig, folder: Path) -> None:
     """Go on from the saved state to the next boundary, or write the record after the last one."""
-    torch.set_num_threads(config["execution"]["threads"])
+    torch.set_num_threads(config.execution.threads)
     run = Run(config, folder)
     with contextlib.closing(run.loggers):
         if run.position["experience"] == len(run.experiences):

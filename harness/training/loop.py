@@ -5,11 +5,11 @@ cut off between any two steps and goes on there, so each loop begins at the posi
 What is measured on the way is called by name: memory, drift, accuracy (harness/training/run_state.py).
 """
 
-import math
 from typing import Any
 
 from harness.training.batches import Plan, batches
 from harness.training.experiences import CurrentExperience
+from harness.training.readings import Taken
 from harness.training.run_state import RunState
 from methods.contract import Phase
 
@@ -45,21 +45,21 @@ class Run(RunState):
     def one_phase(self, experience: CurrentExperience, phase: Phase) -> None:
         """Take the steps of one phase that are left."""
         source, done = phase.data(), self.position["step"]
-        plan = Plan.of(phase, source, (self.config["seed"], experience.current_experience, phase.name))
+        plan = Plan.of(phase, source, (self.config.seed, experience.current_experience, phase.name))
         steps = self.method.phase_steps = plan.n_steps(experience.n_merged)  # before start, which makes the optimizer
         self.journal.phase(phase.name, phase.kind)
+        self.counted.phase(phase)
         if done == 0:
             if phase.start is not None:
                 phase.start()  # once, never again on resume
+                self.counted.watch()
             self.memory.measure(self.method, experience, phase.name, "start")
-        for step, batch in enumerate(batches(source, plan, done, steps, self.execution["loader_workers"]), start=done):
+        for step, batch in enumerate(batches(source, plan, done, steps, self.execution.loader_workers), start=done):
             with self.precision(), self.located(experience, phase, step):
-                log = self.log_of(phase, phase.step(batch), experience)
-                if not math.isfinite(log.get("loss", 0.0)):  # of a method that does not use the harness's optimizer
-                    raise FloatingPointError(f"the loss is {log['loss']}")
+                log = phase.step(batch)
             self.position["step"] = step + 1
-            self.journal.step(self.place(experience, phase.name, step + 1, steps, log.get("loss")), len(batch), log)
-            self.save_if_due(self.execution["checkpoint"]["minutes"])
+            self.step_taken(Taken(experience, phase, step, steps, len(batch), log or {}))
+            self.save_if_due(self.execution.checkpoint.minutes)
         self.memory.measure(self.method, experience, phase.name, "end")
         self.method.optimizer = None
         self.journal.add_time()

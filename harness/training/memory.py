@@ -1,36 +1,12 @@
 """What a method carries, in bytes of storage of its saved state (design: live model, optimizer and scratch apart)."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
 
+from harness.training.saved_state import Weighing, digests
 from methods.contract import Method
-
-PLAIN_BYTES = 8  # a number in a state
-
-
-def state_bytes(value: Any, skip: set[int]) -> int:
-    """Bytes of storages (once each, those at addresses in `skip` not at all) and plain values in a nested state.
-
-    A view counts with all of the storage behind it, which is what it keeps and what a checkpoint saves.
-    """
-    if isinstance(value, Tensor):
-        storage = value.untyped_storage()
-        if storage.nbytes() == 0 or storage.data_ptr() in skip:
-            return 0
-        skip.add(storage.data_ptr())
-        return storage.nbytes()
-    if isinstance(value, dict):
-        keys = sum(PLAIN_BYTES for key in value if isinstance(key, int))
-        return keys + sum(state_bytes(v, skip) for v in value.values())
-    if isinstance(value, list | tuple):
-        return sum(state_bytes(v, skip) for v in value)
-    if isinstance(value, str | bytes):
-        return len(value)
-    if isinstance(value, int):
-        return max(PLAIN_BYTES, value.bit_length() // 8)
-    return 0 if value is None else PLAIN_BYTES
 
 
 def _ids(value: Any) -> set[int]:
@@ -44,25 +20,65 @@ def stored_ids(method: Method) -> set[int]:
     return {int(sample_id) for ids in held for sample_id in ids}
 
 
+class Frozen:
+    """What a method is given and may not write on: its settings, its spec, the size of its generator's state."""
+
+    def __init__(self, method: Method):
+        declared = getattr(type(method.settings), "__dataclass_params__", None)
+        if declared is not None and not declared.frozen:
+            raise ValueError(
+                f"method {method.name}: its settings could be written on, and they are no state: "
+                f"put @dataclass(frozen=True) above class {type(method.settings).__name__}"
+            )
+        self.given = self._now(method)
+
+    def check(self, method: Method) -> None:
+        """ValueError where one of them was changed."""
+        now = self._now(method)
+        for name, before in self.given.items():
+            if now[name] != before:
+                raise ValueError(f"method {method.name} has changed its {name}: what it learns belongs in its state")
+
+    @staticmethod
+    def _now(method: Method) -> dict[str, Any]:
+        spec, generator = vars(method.spec), method.generator
+        return {
+            "settings": repr(sorted(vars(method.settings).items())),
+            "spec": [(name, id(value), sorted(value) if isinstance(value, dict) else None)
+                     for name, value in spec.items()],
+            "task_local": method.task_local,
+            "generator": (type(generator), generator.get_state().numel()),
+        }  # fmt: skip
+
+
 class MemoryMeter:
     """One row for each start and end of a phase and each boundary; the budget is checked at each."""
 
-    def __init__(self, budget: int | None, count: str, bound: bool):
-        self.budget, self.count, self.bound = budget, count, bound
+    def __init__(self, method: Method, enforce: bool = True):
+        """`method`: as it was made, before it sees anything. `enforce`: it may not go over its budget."""
+        self.enforce = enforce
+        self.budget, self.count, self.bound = method.spec.budget, method.spec.count, method.bound
+        self.weighing = Weighing(method.state())
+        self.frozen = Frozen(method)
         self.rows: list[dict[str, Any]] = []
         self.first_live: int | None = None  # without heads; later growth is carried
+        self.boundary: dict[str, str] = {}  # holder -> digest of the state that the last boundary's row counts
 
     def measure(self, method: Method, experience: Any, phase: str | None, at: str) -> dict[str, Any]:
         """Add a row; ValueError with the table of holders where a method is over its budget."""
         modules = method.live()
         self._only_modules(method, modules)
+        self.frozen.check(method)
         # state() may hand over detached tensors: the address says that it is the same storage.
         storages = [t.untyped_storage() for m in modules.values() for t in m.state_dict().values() if t.numel()]
         live_bytes = {storage.data_ptr(): storage.nbytes() for storage in storages}
         head = method.head_module()
         heads = 0 if head is None else sum(t.nbytes for t in head.state_dict().values())
         live = sum(live_bytes.values())
-        holders, local = self._holders(method, set(live_bytes), experience.own_ids, at)
+        state = method.state()
+        holders, local = self._holders(method, state, set(live_bytes), experience.own_ids, at)
+        if at == "boundary" and not method.opaque:
+            self.boundary = self.digests(method, state)
         if experience.current_experience >= 0:
             if self.first_live is None and at == "boundary":
                 self.first_live = live - heads
@@ -85,14 +101,17 @@ class MemoryMeter:
                     f"method {method.name}: live() names '{name}', a {type(module).__name__}; only modules"
                 )
 
-    @staticmethod
-    def _holders(method: Method, live: set[int], own_ids: set[int], at: str) -> tuple[dict[str, int], dict[str, int]]:
+    def _holders(
+        self, method: Method, state: Mapping[str, Any], live: set[int], own_ids: set[int], at: str
+    ) -> tuple[dict[str, int], dict[str, int]]:
         """Bytes by name of what is carried, and of what is local to the task."""
-        holders, local, seen = {}, {}, set(live)
-        for name, value in method.state().items():
+        holders, local, seen = {}, {}, set[int]()
+        for name, value in state.items():
             if name == "optimizer" and at != "boundary":
                 continue
-            size = state_bytes(value, seen)
+            size = self.weighing.of(value, seen, live, (name,))
+            if not method.opaque:  # its holders are named by our adapter
+                size += self.weighing.name(name, (name,), size)
             if name in method.task_local and at != "boundary" and _ids(value) <= own_ids:
                 if size:
                     local[name] = size
@@ -100,24 +119,38 @@ class MemoryMeter:
                 holders[name] = size
         return holders, local
 
+    @staticmethod
+    def digests(method: Method, state: Mapping[str, Any]) -> dict[str, str]:
+        """Of everything that predict may not change and that a checkpoint at a boundary holds."""
+        return digests({**state, "generator": method.generator.get_state()})
+
+    def check_same(self, method: Method, state: Mapping[str, Any]) -> None:
+        """What is written at a boundary is what was counted there: ValueError where predict or state() changed it."""
+        now = self.digests(method, state)
+        changed = [name for name in {**self.boundary, **now} if self.boundary.get(name) != now.get(name)]
+        if self.boundary and changed:
+            raise ValueError(
+                f"method {method.name}: predict(clips) changes the method's state ({', '.join(sorted(changed))}), or "
+                "state() gives another answer when it is saved than when it is counted"
+            )
+
     def _check(self, method: Method, row: dict[str, Any]) -> None:
         used = row["carried"] + (row["live"] if self.count == "total" else 0)
-        if method.opaque:  # the budget sizes its buffer; what else it carries is counted and shown
-            used = row["holders"].get("buffer", 0)
-        if self.bound or self.budget is None or used <= self.budget:
+        if not self.enforce or self.bound or self.budget is None or used <= self.budget:
             return
         table = ", ".join(f"{name} {size}" for name, size in sorted(row["holders"].items(), key=lambda x: -x[1]))
         where = f"experience {row['experience']}, {row['at']} of {row['phase'] or 'the experience'}"
         raise ValueError(
             f"method {method.name} is over its budget: {used} bytes of memory.budget={self.budget} "
-            f"(memory.count={self.count}) at {where}; holders: {table or 'none'}; live {row['live']}"
+            f"(memory.count={self.count}) at {where}; holders: {table or 'none'}; live {row['live']} "
+            "(memory.enforce=false lets it run; its row then stands apart)"
         )
 
     def state(self) -> dict[str, Any]:
-        return {"rows": self.rows, "first_live": self.first_live}
+        return {"rows": self.rows, "first_live": self.first_live, "boundary": self.boundary}
 
     def load(self, state: dict[str, Any]) -> None:
-        self.rows, self.first_live = state["rows"], state["first_live"]
+        self.rows, self.first_live, self.boundary = state["rows"], state["first_live"], state["boundary"]
 
     def summary(self) -> dict[str, Any]:
         """Fields of the record: holders at the maximum, live, total, peak of scratch."""

@@ -25,13 +25,14 @@ class OpaqueRun(RunState):
         experience = self.experiences[number]
         steps = steps_of(self.context.spec.classifier, len(experience.clips))
         self.journal.phase(self.PHASE, "classifier")
+        self.counted.enter(self.PHASE)
         self.memory.measure(self.method, experience, self.PHASE, "start")
 
         def report(log: dict[str, float]) -> None:
             self.position["step"] += 1
             place = self.place(experience, self.PHASE, self.position["step"], steps, log["loss"])
             self.journal.step(place, int(log["samples"]), log)
-            self.save_if_due(self.execution["checkpoint"]["minutes"])
+            self.save_if_due(self.execution.checkpoint.minutes)
 
         with self.precision():
             self.method.learn(experience, report)

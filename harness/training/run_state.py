@@ -1,5 +1,6 @@
 """What a run is made of and keeps: its method, meters and position; saving, resuming, and the record at the end."""
 
+import math
 import random
 import time
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ import torch
 
 from harness.common import sources
 from harness.common.files import sync_file
-from harness.config.schema import run_id
+from harness.config.run_config import RunConfig
 from harness.launching.signals import Interrupted, Stop
 from harness.loggers.telling import Loggers
 from harness.storage import checkpoint, record
+from harness.training import own_code
 from harness.training.context import Context
+from harness.training.counted import Counted
 from harness.training.drift import Drift
 from harness.training.evaluation import Evaluation
 from harness.training.experiences import CurrentExperience, experiences_of
@@ -24,35 +27,42 @@ from harness.training.filmstrip import Filmstrip
 from harness.training.journal import Journal, Progress, silent
 from harness.training.memory import MemoryMeter, stored_ids
 from harness.training.numbers import Numbers, checked
+from harness.training.readings import Taken, on_host
 from methods.contract import Phase
 
 
 class RunState:
     """Everything that the loop works on; what it knows between two steps is in its checkpoint."""
 
-    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers")
+    METERS = ("evaluation", "memory", "drift", "filmstrip", "journal", "numbers", "counted")
     WHEN_STOPPED = "it is saved and can go on"
 
-    def __init__(self, config: dict[str, Any], folder: Path, progress: Progress = silent, stop: Stop | None = None):
+    def __init__(self, config: RunConfig, folder: Path, progress: Progress = silent, stop: Stop | None = None):
         self.config, self.folder, self.stop = config, folder, stop or Stop()
-        self.execution, seed = config["execution"], config["seed"]
+        self.execution, seed = config.execution, config.seed
         torch.manual_seed(seed)
         np.random.seed(seed)
         random.seed(seed)
         with self.stop.at_once():  # videos may have to be made
             self.context = context = Context(config)
+        record.check_known(context.fields())  # a name that no record can hold costs no training
         self.stream, self.method = context.stream, context.method()
-        self.evaluation = Evaluation(context.stream, context.items(), context.reader, context.device, context.table)
-        self.memory = MemoryMeter(context.spec.budget, context.spec.count, self.method.bound)
-        self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device)
-        self.filmstrip = Filmstrip(self.execution["log"]["filmstrip"], self.stream.n_experiences, context.reader)
+        self.evaluation = Evaluation(
+            context.stream, context.items(), context.reader, context.device, context.table, seed
+        )
+        self.experiences = experiences_of(context, self.method.joint)
+        self.memory = MemoryMeter(self.method, config.memory.enforce)
+        self.counted = Counted(self.method)
+        trained = np.concatenate([experience.clips.rows for experience in self.experiences])
+        self.drift = Drift(self.stream.n_experiences, context.reader, seed, context.device, trained)
+        self.filmstrip = Filmstrip(self.execution.log.filmstrip, self.stream.n_experiences, context.reader)
         self.numbers = Numbers(self.stream.n_experiences)
-        self.loggers = Loggers(folder, config)
-        self.journal = Journal(folder, self.execution["log"]["every"], progress, self.loggers.line)
+        self.loggers = Loggers(folder, config.plain())
+        self.journal = Journal(folder, self.execution.log.every, progress, self.loggers.line)
         self.position = {"experience": 0, "phase": 0, "step": 0}
+        self.unread: list[Taken] = []
         self.saved_at = time.monotonic()
         sources.git_state(), sources.uncommitted()  # as they are now, not at the end
-        self.experiences = experiences_of(context, self.method.joint)
         self.sources = [sources.sources_hash()]
         self.checkpoints = checkpoint.Checkpoints(folder / "checkpoint", self.own_id(), self.sources[0])
         self.resume()
@@ -60,7 +70,7 @@ class RunState:
 
     def own_id(self) -> str:
         """The run id that config and clip table make; ValueError where the folder is another run's."""
-        made = run_id(self.config, self.context.benchmark.clips_hash)
+        made = self.config.run_id(self.context.benchmark.clips_hash)
         if (self.folder / "config.json").exists() and self.folder.name != made:
             raise ValueError(
                 f"{self.folder / 'config.json'} asks for run {made}, not for the run of its folder: "
@@ -84,13 +94,25 @@ class RunState:
         if not experience.is_pretraining:
             self.measure_drift(experience, "after")
 
-    def log_of(self, phase: Phase, log: dict[str, float] | None, experience: CurrentExperience) -> dict[str, float]:
-        """What a step returned, as plain numbers; also kept for the means of the record."""
-        if not log:
-            return {}
-        numbers = checked(log, f"method {self.method.name}: what a step of phase {phase.name} logs")
-        self.numbers.log(experience.current_experience, numbers)
-        return numbers
+    def step_taken(self, taken: Taken) -> None:
+        """Note a step. What it returned is read now, or every `log.every` steps and at the phase's end on a GPU."""
+        self.unread.append(taken)
+        if not taken.on_gpu or len(self.unread) >= self.journal.every or taken.step + 1 == taken.steps:
+            self.read_steps()
+
+    def read_steps(self) -> None:
+        """Count and write down the steps not yet read. FloatingPointError for a loss that is not finite."""
+        unread, self.unread = self.unread, []
+        for taken, log in zip(unread, on_host(unread), strict=True):
+            experience, phase = taken.experience, taken.phase
+            with self.located(experience, phase, taken.step):
+                numbers = checked(log, f"method {self.method.name}: what a step of phase {phase.name} logs")
+                self.numbers.log(experience.current_experience, numbers)
+                loss = numbers.get("loss")
+                if loss is not None and not math.isfinite(loss):
+                    raise FloatingPointError(f"the loss is {loss}")
+            place = self.place(experience, phase.name, taken.step + 1, taken.steps, loss)
+            self.journal.step(place, taken.n_batch, numbers)
 
     def place(
         self, experience: CurrentExperience, phase: str, step: int, steps: int, loss: float | None
@@ -102,11 +124,14 @@ class RunState:
     def evaluate(self, i: int) -> None:
         """Accuracy after experience `i`, a part of the items a step; a line of what was measured."""
         self.journal.clock("evaluate")
+        self.counted.enter("evaluate")
         for done, parts in self.evaluation.measure(self.method, i, self.position["step"]):
             self.position["step"] = done
+            self.counted.clips = min(done * self.method.spec.chunk, len(self.evaluation.order(i)))
             self.journal.progress({"experience": i, "n_experiences": self.stream.n_experiences, "phase": "evaluate",
                                    "step": done, "steps": parts, "loss": None})  # fmt: skip
-            self.save_if_due(self.execution["checkpoint"]["minutes"])
+            self.save_if_due(self.execution.checkpoint.minutes)
+        self.counted.evaluated()
         self.journal.add_time()
         fields = self.evaluation.fields()
         self.journal.experience({
@@ -123,7 +148,7 @@ class RunState:
 
     def precision(self) -> AbstractContextManager[Any]:
         """Autocast, where the run is asked for in bfloat16."""
-        if self.config["precision"] == "float32":
+        if self.config.precision == "float32":
             return nullcontext()
         # Its cache of cast weights would keep those from before an optimiser's step until the context ends.
         return torch.autocast(torch.device(self.context.device).type, torch.bfloat16, cache_enabled=False)
@@ -147,7 +172,10 @@ class RunState:
 
     def save(self) -> None:
         """Save everything a new process needs to go on from here, between two steps."""
+        self.read_steps()
         state = self.method.state()
+        if self.position["phase"] == self.position["step"] == 0:
+            self.memory.check_same(self.method, state)
         content = {
             "position": self.position,
             "method": state,
@@ -166,7 +194,7 @@ class RunState:
 
     def resume(self) -> None:
         """Go on from the last checkpoint, if there is one that fits."""
-        saved = self.checkpoints.load(force=self.execution["checkpoint"].get("resume") == "force")
+        saved = self.checkpoints.load(force=self.execution.checkpoint.resume == "force")
         if saved is None:
             self.journal.begin()
             return
@@ -193,15 +221,20 @@ class RunState:
             "peak_process": record.peak_process_bytes(),
         }
         content = {
-            **self.context.fields(), **self.evaluation.fields(), "memory": memory, "work": journal.work,
+            **self.context.fields(), **self.evaluation.fields(), "memory": memory,
+            "work": journal.work, "counted": self.counted.fields(), "reference_live": self.context.reference_bytes(),
             "drift": self.drift.series, **self.numbers.fields(), "bad_files": list(self.context.benchmark.bad),
-            **record.circumstance(self.config, self.context.device, journal.restarts, journal.seconds),
+            **record.circumstance(self.config.plain(), self.context.device, journal.restarts, journal.seconds),
         }  # fmt: skip
+        if imports := self.context.imports():
+            content["plugin_imports"] = imports
+        if changed := own_code.changed():
+            content["changed_code"] = changed
         if len(self.sources) > 1:  # checkpoint.resume=force
             content["earlier_sources"] = self.sources[:-1]
         sync_file(self.folder / "predictions.npz")
-        record.write(self.folder, content)
+        content = record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
-        self.checkpoints.end(self.execution["checkpoint"]["keep"], live)
+        self.checkpoints.end(self.execution.checkpoint.keep, live)
         self.loggers.end()
         return content

@@ -4,8 +4,12 @@ A form of fixed size makes rows (`RowForm`: row_bytes, to_rows, from_rows); one 
 (`PayloadForm`: header, encode, decode). This file lists the built-in ones and imports none of them.
 """
 
+from typing import TYPE_CHECKING
+
 from harness.common.registry import Registry
-from methods.forms.kinds import Form
+
+if TYPE_CHECKING:
+    from methods.forms.kinds import Form
 
 FORMS: "Registry[type[Form]]" = Registry("form", base="methods.forms.kinds:Form")
 FORMS.add("raw", "methods.forms.raw:RawRows", "uint8 pixels, uncompressed", of="clips")

@@ -13,12 +13,11 @@ from methods.forms.kinds import PayloadForm
 class H264(PayloadForm):
     """A clip as bare H.264 slices (libx264); parameter sets are the shared header, encoder messages are dropped."""
 
-    DEFAULT_QUALITY = 23
+    default_quality = 23
+    qualities = (1, 51)  # the encoder's crf
 
-    def __init__(self, clip_shape: tuple[int, ...], quality: int):
-        self.shape, self.quality = tuple(clip_shape), quality or self.DEFAULT_QUALITY
-        if not 0 <= self.quality <= 51:
-            raise ValueError(f"er.quality={quality}: H.264 allows a crf of 0 to 51")
+    def __init__(self, clip_shape: tuple[int, ...], quality: int = 0):
+        super().__init__(clip_shape, quality)
         self.header = b""
         self.encode(np.zeros(self.shape, np.uint8))
         self._decoder: Any = None

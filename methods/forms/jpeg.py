@@ -11,12 +11,11 @@ from methods.forms.kinds import PayloadForm
 class Jpeg(PayloadForm):
     """A clip as one baseline JPEG, frames below each other; everything before the scan data is the shared header."""
 
-    DEFAULT_QUALITY = 30  # chosen on validation against 75
+    default_quality = 30  # chosen on validation against 75
+    qualities = (1, 95)
 
-    def __init__(self, clip_shape: tuple[int, ...], quality: int):
-        self.shape, self.quality = tuple(clip_shape), quality or self.DEFAULT_QUALITY
-        if not 1 <= self.quality <= 95:
-            raise ValueError(f"er.quality={quality}: JPEG allows 1 to 95")
+    def __init__(self, clip_shape: tuple[int, ...], quality: int = 0):
+        super().__init__(clip_shape, quality)
         blank = self._encode(np.zeros(self.shape, np.uint8))
         self.header = blank[: self._scan(blank)]
 

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from methods.forms.devices import to_device
 from methods.forms.kinds import RowForm
 
 
@@ -23,4 +24,4 @@ class RawRows(RowForm):
 
     def from_rows(self, rows: np.ndarray[Any, Any], device: str) -> dict[str, Any]:
         """The inverse of `to_rows`."""
-        return {"clips": torch.from_numpy(rows.reshape(len(rows), *self.shape)).to(device)}
+        return {"clips": to_device(torch.from_numpy(rows.reshape(len(rows), *self.shape)), device)}

@@ -4,13 +4,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from methods.selection.policy import Ordered
 
 
 class Herding(Ordered):
     """Clips offered in the order of `herded`; where room is needed, the last one of the largest class goes."""
+
+    by_features = True
+
+    def order(self, features: Tensor, targets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """Those whose mean comes nearest to the mean of their class first."""
+        return herded(nn.functional.normalize(features, dim=-1), targets, len(targets))
 
     def victim(self, stored: np.ndarray[Any, Any], target: int) -> int:
         """The last clip of the largest class, as long as the own class is smaller by two; else the new clip goes."""

@@ -1,6 +1,6 @@
 """What a selection must give."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -9,7 +9,8 @@ import torch
 class Selection:
     """Says which stored clip makes room for a new one. It knows labels and places, never contents."""
 
-    slot_bytes = 0  # bytes that it remembers of each stored clip
+    by_features: ClassVar[bool] = False  # whether clips are to be offered in the order that `order` gives
+    slot_bytes: ClassVar[int] = 0  # bytes that it remembers of each stored clip
 
     def __init__(self, generator: torch.Generator):
         self.generator = generator
@@ -27,6 +28,10 @@ class Selection:
         """One more place to empty where the new clip still does not fit: a random one of the largest class."""
         same = np.flatnonzero(stored == np.bincount(stored).argmax())
         return int(same[self.draw(len(same))])
+
+    def order(self, features: torch.Tensor, targets: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+        """In which order clips with these features [N,D] and labels [N] are offered."""
+        return np.arange(len(targets))
 
     def put(self, slot: int) -> None:
         """A clip was put at `slot`: the next free place, or one that it takes over."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from methods.contract import Batch, Spec
+from methods.forms.devices import to_device
 from methods.forms.kinds import Form, PayloadForm, RowForm
 from methods.selection import SELECTIONS
 
@@ -30,13 +31,15 @@ class Store:
 
     def __init__(self, rows: RowForm, capacity: int, device: str = "cpu", extra: dict[str, int] | None = None):
         """`extra`: name -> length of float32 vectors stored beside each item, such as {"logits": n_classes}."""
+        if rows.row_bytes < 1:
+            raise ValueError(f"{type(rows).__name__} makes rows of {rows.row_bytes} bytes: a row has at least one")
         self.rows, self.capacity, self.device, self.count = rows, capacity, device, 0
         self.lengths = extra or {}
         self._allocate()
 
     def _allocate(self) -> None:
         self._data = np.empty((self.capacity, self.rows.row_bytes), np.uint8)
-        self.chunk_rows = max(CHUNK_BYTES // max(self.rows.row_bytes, 1), 1)
+        self.chunk_rows = max(CHUNK_BYTES // self.rows.row_bytes, 1)
         self.versions = np.full(-(-self.capacity // self.chunk_rows), next(WRITES))  # of each chunk of rows
         self.target = np.empty(self.capacity, np.int32)
         self.sample_id = np.empty(self.capacity, np.int32)
@@ -56,10 +59,12 @@ class Store:
         """Rows by slot."""
         index = np.asarray(index)
         return Batch(
-            target=torch.from_numpy(self.target[index].astype(np.int64)).to(self.device),
+            target=to_device(torch.from_numpy(self.target[index].astype(np.int64)), self.device),
             sample_id=torch.from_numpy(self.sample_id[index]),
             slots=index,
-            extra={name: torch.from_numpy(vectors[index]).to(self.device) for name, vectors in self.extra.items()},
+            extra={
+                name: to_device(torch.from_numpy(vectors[index]), self.device) for name, vectors in self.extra.items()
+            },
             **self.rows.from_rows(self._data[index], self.device),
         )
 
@@ -196,8 +201,13 @@ class PayloadBuffer:
         device: str = "cpu",
         extra: dict[str, int] | None = None,
         selection: str = "reservoir",
+        what: str = "a buffer",
     ):
-        """`extra`: name -> length of float32 vectors stored beside each clip, such as {"logits": n_classes}."""
+        """`extra`: name -> length of float32 vectors stored beside each clip, such as {"logits": n_classes}.
+
+        `what` names the method in the error for a budget that holds not one clip.
+        """
+        self.what = what
         self.codec, self.generator, self.device, self.lengths = codec, generator, device, extra or {}
         self.selection = SELECTIONS.get(selection)(generator)
         self.beside = LABEL_BYTES + LENGTH_BYTES + 4 * sum(self.lengths.values()) + self.selection.slot_bytes
@@ -223,11 +233,11 @@ class PayloadBuffer:
         """Clips by slot, decoded now."""
         clips = self.codec.decode([self.payloads[i] for i in index])
         return Batch(
-            target=torch.tensor([self.target[i] for i in index], dtype=torch.int64).to(self.device),
+            target=to_device(torch.tensor([self.target[i] for i in index], dtype=torch.int64), self.device),
             sample_id=torch.tensor([self.sample_id[i] for i in index], dtype=torch.int32),
-            clips=torch.from_numpy(clips).to(self.device),
+            clips=to_device(torch.from_numpy(clips), self.device),
             slots=np.asarray(index),
-            extra={name: torch.from_numpy(np.stack([vectors[i] for i in index])).to(self.device)
+            extra={name: to_device(torch.from_numpy(np.stack([vectors[i] for i in index])), self.device)
                    for name, vectors in self.extra.items()},
         )  # fmt: skip
 
@@ -249,7 +259,7 @@ class PayloadBuffer:
 
     def _make_room(self, target: int, size: int) -> bool:
         if size > self.budget:
-            raise ValueError(f"method er: memory.budget holds not one clip: one takes {size} bytes of {self.budget}")
+            raise ValueError(f"{self.what}: memory.budget holds not one clip: one takes {size} bytes of {self.budget}")
         if self.used + size <= self.budget:
             return True
         slot = self.selection.victim(np.array(self.target), target)
@@ -299,30 +309,30 @@ class PayloadBuffer:
 
 
 def buffer_of(
-    form: type[Form],
-    quality: int,
+    form: Form,
     spec: Spec,
     generator: torch.Generator,
-    *,
     what: str,
     live: int,
     reserved: int = 0,
     extra: dict[str, int] | None = None,
-    selection: str = "reservoir",
-) -> Buffer | PayloadBuffer:
-    """A buffer of clips in any form, as large as the budget allows beside `reserved` and `live` bytes.
+    selection: str = "",
+) -> "Buffer | PayloadBuffer":
+    """A buffer in any form, as large as the budget allows beside `reserved` and `live` bytes.
+
+    `extra`: see Store. `selection` says which clips stay; by default it is that of `replay.selection`.
 
     Raises:
         ValueError: there is no budget, or it holds not one clip; `what` names the method in the line.
-    """  # fmt: skip
-    if issubclass(form, PayloadForm):
+    """
+    selection = selection or spec.replay.selection or "reservoir"
+    if isinstance(form, PayloadForm):
         left = bytes_for_clips(spec, reserved, live)
-        return PayloadBuffer(form(spec.clip_shape, quality), left, generator, spec.device, extra, selection)
-    rows = form(spec.clip_shape, quality)
-    assert isinstance(rows, RowForm)
+        return PayloadBuffer(form, left, generator, spec.device, extra, selection, what)
+    assert isinstance(form, RowForm)
     beside = 4 * sum((extra or {}).values()) + SELECTIONS.get(selection).slot_bytes
-    fits = clips_that_fit(spec, rows.row_bytes + beside, reserved, live, what)
-    return Buffer(rows, fits, generator, spec.device, extra, selection)
+    fits = clips_that_fit(spec, form.row_bytes + beside, reserved, live, what)
+    return Buffer(form, fits, generator, spec.device, extra, selection)
 
 
 def bytes_for_clips(spec: Spec, reserved: int, live: int) -> int:

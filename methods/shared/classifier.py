@@ -25,9 +25,9 @@ def pixel_classifier(
     return network
 
 
-def classification_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy over all classes, and what to log of it."""
+def classification_loss(logits: Tensor, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    """Cross-entropy over all classes, and what to log of it: tensors, which the loop reads when it needs them."""
     loss = F.cross_entropy(logits.float(), target)
     with torch.no_grad():
         accuracy = (logits.argmax(-1) == target).float().mean()
-    return loss, {"loss": float(loss.detach()), "accuracy": float(accuracy)}
+    return loss, {"loss": loss.detach(), "accuracy": accuracy}

@@ -4,6 +4,7 @@ Rate: frames*height*width*3 raw bytes against grid * n_codebooks * ceil(log2 ent
 """
 
 import copy
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -42,7 +43,7 @@ class Compressor(nn.Module):
 
     def __init__(self, clip_shape: tuple[int, ...], settings: CompressorSettings):
         super().__init__()
-        self.settings = settings
+        self.settings, self.compiled = settings, False
         self.encoder = encoder(clip_shape, settings)
         self.quantizer = ProductQuantizer(settings)
         self.decoder: nn.Module = COMPRESSORS.get(settings.network).decoder(clip_shape, settings)
@@ -68,8 +69,18 @@ class Compressor(nn.Module):
         """Codes -> codebook vectors [B,T',H',W',dim], what the classifier sees."""
         return ProductQuantizer.look_up(self.quantizer.codebook, codes)
 
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Compile encoder and decoder, and the decoder of later snapshots: this module itself is never called."""
+        self.compiled = True
+        self.encoder.compile(*args, **kwargs)
+        self.decoder.compile(*args, **kwargs)
+
     def snapshot(self) -> Snapshot:
-        return Snapshot(self.decoder, self.quantizer.codebook)
+        """What decodes the codes of now, later on."""
+        snapshot = Snapshot(self.decoder, self.quantizer.codebook)
+        if self.compiled:
+            snapshot.decoder.compile()
+        return snapshot
 
 
 def to_float(clips: Tensor) -> Tensor:

@@ -28,8 +28,11 @@ class Optimizer:
         self.torch = torch.optim.AdamW(self.parameters, lr=rate, weight_decay=0.0, fused=True)
 
     def step(self, loss: Tensor) -> None:
-        """Backward; clip and step once enough batches are summed up. FloatingPointError for a loss not finite."""
-        if not torch.isfinite(loss):
+        """Backward; clip and step once enough batches are summed up. FloatingPointError for a loss not finite.
+
+        A loss on a GPU is not looked at here, because that would wait for the GPU. The loop looks at it a little later.
+        """
+        if not loss.is_cuda and not torch.isfinite(loss):
             raise FloatingPointError(f"the loss is {loss.item()}")
         for group in self.torch.param_groups:
             group["lr"] = self.rate * share_of_peak(self.taken // self.accumulate, self.moves)

@@ -1,9 +1,13 @@
 """Product quantizer with EMA codebooks (van den Oord et al. 2017, appendix A.1; Razavi et al. 2019)."""
 
+from collections.abc import Callable
+from typing import Self
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from methods.forms.devices import to_device
 from methods.shared.settings import CompressorSettings
 
 
@@ -64,9 +68,7 @@ class ProductQuantizer(nn.Module):
             vectors = self.look_up(self.codebook, codes)
             self._move(parts, codes.reshape(-1, self.codebook.shape[0]).T)
             if replace:
-                dead = self.count < self.dead_below
-                if dead.any():
-                    self._draw(parts, dead, generator)
+                self._draw(parts, self.count < self.dead_below, generator)
             commitment = F.mse_loss(latents, vectors)
             return latents + (vectors - latents).detach(), commitment
 
@@ -74,23 +76,39 @@ class ProductQuantizer(nn.Module):
         """Have the codebook drawn anew from the next batch (`compressor.reinit=each_task`)."""
         self.initialized.fill_(False)
 
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
+        """As in every module, but `initialized` stays on the CPU: asking a GPU for it would wait for the GPU."""
+        super()._apply(fn, recurse)
+        self.initialized = self.initialized.cpu()
+        return self
+
     @torch.no_grad()
     def _move(self, parts: Tensor, codes: Tensor) -> None:
-        for q in range(len(codes)):
-            count = torch.bincount(codes[q], minlength=self.count.shape[1]).to(self.count.dtype)
-            total = torch.zeros_like(self.total[q]).index_add_(0, codes[q], parts[q])
-            self.count[q].mul_(self.decay).add_(count, alpha=1 - self.decay)
-            self.total[q].mul_(self.decay).add_(total, alpha=1 - self.decay)
-            # Entries without a latent in this batch stay put: total / count of long-unused ones is 0 / 0.
-            used = (count > 0).unsqueeze(-1)
-            self.codebook[q] = torch.where(used, self.total[q] / self.count[q].unsqueeze(-1), self.codebook[q])
+        """One EMA step of all codebooks at once; nothing is asked of the device, and all shapes are fixed."""
+        n_codebooks, entries, dim = self.codebook.shape
+        places = (codes + entries * torch.arange(n_codebooks, device=codes.device).unsqueeze(1)).reshape(-1)
+        ones = torch.ones(places.shape, dtype=self.count.dtype, device=places.device)
+        count = torch.zeros_like(self.count).view(-1).index_add_(0, places, ones).view_as(self.count)
+        total = torch.zeros_like(self.total).view(-1, dim).index_add_(0, places, parts.reshape(-1, dim))
+        self.count.mul_(self.decay).add_(count, alpha=1 - self.decay)
+        self.total.mul_(self.decay).add_(total.view_as(self.total), alpha=1 - self.decay)
+        # Entries without a latent in this batch stay put: total / count of long-unused ones is 0 / 0.
+        moved = self.total / self.count.unsqueeze(-1)
+        self.codebook.copy_(torch.where((count > 0).unsqueeze(-1), moved, self.codebook))
 
     @torch.no_grad()
     def _draw(self, parts: Tensor, where: Tensor, generator: torch.Generator) -> None:
         """Set the entries marked in `where` [Q,K] to random latents of the batch."""
-        for q in range(len(parts)):
-            n = int(where[q].sum())
-            picks = torch.randint(parts.shape[1], (n,), generator=generator).to(parts.device)
-            self.codebook[q, where[q]] = parts[q, picks]
-            self.total[q, where[q]] = parts[q, picks]
-            self.count[q, where[q]] = 1.0
+        if where.is_cuda:  # one draw for each entry: how many are marked is known to the device alone
+            picks = torch.randint(parts.shape[1], where.shape, generator=generator)
+        elif not where.any():
+            return
+        else:
+            picks = torch.zeros(where.shape, dtype=torch.int64)
+            for q in range(len(parts)):
+                picks[q, where[q]] = torch.randint(parts.shape[1], (int(where[q].sum()),), generator=generator)
+        picks = to_device(picks, where.device)
+        drawn = torch.take_along_dim(parts, picks.unsqueeze(-1), 1)
+        self.codebook.copy_(torch.where(where.unsqueeze(-1), drawn, self.codebook))
+        self.total.copy_(torch.where(where.unsqueeze(-1), drawn, self.total))
+        self.count.masked_fill_(where, 1.0)
