@@ -259,7 +259,7 @@ def test_any_settings_are_runs_or_refused_in_one_line(given_words):
     except (ValueError, OSError) as error:
         one_line(error)
         return
-    assert all(config["method"]["name"] for config in asked.runs.values())
+    assert all(config.method.name for config in asked.runs.values())
 
 
 @pytest.mark.slow
