@@ -10,6 +10,8 @@ from harness import pretrain
 from harness.config.compose import request
 from harness.run import main
 from harness.training.execute import run
+from methods.shared import pretrained
+from methods.shared.settings import CompressorSettings
 from tests import tiny
 from tests.test_annotations import kinetics_rows, write_rows
 

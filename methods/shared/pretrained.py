@@ -43,7 +43,9 @@ def load(path: Path, settings: CompressorSettings) -> dict[str, Tensor]:
         shape, weights = dict(content["settings"]), dict(content["weights"])
         known = content["format"] == FORMAT
     except Exception as error:  # whatever a damaged or foreign file makes torch raise
-        raise ValueError(f"compressor.load: '{path}' is no compressor of harness.pretrain ({_why(path, error)})") from error
+        raise ValueError(
+            f"compressor.load: '{path}' is no compressor of harness.pretrain ({_why(path, error)})"
+        ) from error
     weights = {_renamed(name): value for name, value in weights.items()}
     if not known:
         raise ValueError(f"compressor.load: '{path}' is of another version ({content['format']})")
