@@ -102,15 +102,16 @@ class CodeMethod(ReplayMethod):
         clips, n_old = to_float(batch.clips), self.spec.compressor.batch - len(batch)
         if self.spec.compressor.augment:
             clips = changed(clips, self.spec.compressor.augment, self.generator)
-        watch = Stopwatch(self.spec.device)
+        rehearsal: Log = {}
         if n_old and self.rehearses():
+            watch = Stopwatch(self.spec.device)
             clips = torch.cat([clips, self.rehearsed_clips(n_old)])
-        watch.stop()
+            watch.stop()
+            rehearsal = {"rehearsal_seconds": watch}
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
         self.optimize(loss)
-        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips),
-                "rehearsal_seconds": watch}  # fmt: skip
+        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips), **rehearsal}
 
     def encode(self, batch: Batch) -> None:
         views, clips = self.spec.classifier.views, batch.clips
