@@ -24,6 +24,10 @@ METHODS.add(
     "bound: cram that keeps the decoder of every experience and refreshes from the first codes",
 )  # fmt: skip
 METHODS.add(
+    "aqm", "methods.aqm:AQM",
+    "codes of stacked quantizers, each frozen once it is good enough; the rate is chosen clip by clip",
+)  # fmt: skip
+METHODS.add(
     "cram", "methods.cram:CRAM",
     "codes rehearsed and refreshed through the previous decoder, while the compressor goes on learning",
 )  # fmt: skip

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 from harness.common.registry import Registry
 
 if TYPE_CHECKING:
-    from methods.shared.code_method import CodeMethod
+    from methods.shared.replay_method import ReplayMethod
 
-UPKEEPS: "Registry[type[CodeMethod]]" = Registry("upkeep", base="methods.shared.code_method:CodeMethod")
+UPKEEPS: "Registry[type[ReplayMethod]]" = Registry("upkeep", base="methods.shared.replay_method:ReplayMethod")
 UPKEEPS.add(
     "refresh",
     "methods.cram:CRAM",
@@ -28,4 +28,10 @@ UPKEEPS.add("no_refresh", "methods.no_refresh:NoRefresh", "codes stay as written
 UPKEEPS.add("refresh_only", "methods.refresh_only:RefreshOnly", "codes are refreshed; the compressor does not rehearse")
 UPKEEPS.add(
     "current_decoder", "methods.current_decoder:CurrentDecoder", "control: codes are refreshed by the wrong decoder"
+)
+UPKEEPS.add(
+    "aqm",
+    "methods.shared.adaptive_quantization:AdaptiveQuantization",
+    "a codebook is frozen once it is good enough; the rate is chosen clip by clip under an error bound",
+    source="Caccia et al. 2020, Online Learned Continual Compression with Adaptive Quantization Modules",
 )

@@ -83,7 +83,12 @@ def contents(buffer: Buffer | PayloadBuffer) -> tuple[list, ...]:
     if taken is None:
         return ([], [], [], [])
     held = taken.clips if isinstance(buffer, PayloadBuffer) else taken.codes
-    return (taken.sample_id.tolist(), taken.target.tolist(), held.flatten().tolist(), taken.extra["twice"][:, 0].tolist())
+    return (
+        taken.sample_id.tolist(),
+        taken.target.tolist(),
+        held.flatten().tolist(),
+        taken.extra["twice"][:, 0].tolist(),
+    )
 
 
 streams = st.one_of(st.lists(st.integers(0, 5), min_size=1, max_size=60),
@@ -229,7 +234,9 @@ VALUES = ("cram", "[cram,er]", "[all]", "[]", "{}", "{a:1}", "null", "true", "-1
           "[[1]]", "''", "'", '"', "\\", "${out}", "${oc.env:HOME}", "range(1,4)", "choice(a,b)", "glob(*)", "~", "=",
           "a=b", "é", "a b", "moving_digits", "cram,er", "none", "700kB", "0.5x", "er:x", "???", "@", "#", "[cr*]",
           "1.5", "[a,[b]]", "shuffle(1,2)", "int(3)", "\x00", "\n", "_", "[tensorboard]")  # fmt: skip
-values = st.one_of(st.sampled_from(VALUES), st.text(max_size=6), st.lists(st.sampled_from(VALUES), max_size=3).map("".join))
+values = st.one_of(
+    st.sampled_from(VALUES), st.text(max_size=6), st.lists(st.sampled_from(VALUES), max_size=3).map("".join)
+)
 words = st.one_of(
     st.text(max_size=12),
     st.tuples(st.sampled_from(KEYS), values).map("=".join),

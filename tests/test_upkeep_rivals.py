@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
 import torch
 
 from harness.training.execute import run
@@ -34,10 +36,8 @@ def test_a_snapshot_in_fewer_bits_is_smaller_and_nearly_as_good():
     assert error["float16"] < error["int8"] < 5e-2
 
 
-def test_a_smaller_snapshot_leaves_room_for_clips_and_continues_from_a_checkpoint():
+def test_a_smaller_snapshot_leaves_room_for_clips():
     record, _ = tiny.done("cram", "compressor.snapshot_precision=int8")
-    strict = tiny.config("cram", "compressor.snapshot_precision=int8")
-    tiny.same(record, run(replace(strict, execution=replace(strict.execution, strict_state=True)), tiny.new_folder()))
     whole, _ = tiny.done("cram")
     assert record["memory"]["capacity"] > whole["memory"]["capacity"]
 
@@ -54,3 +54,52 @@ def test_augmented_clips_are_a_share():
     assert torch.equal(changed(clips, 0.0, generator), clips)
     plain, _ = tiny.done("frozen")
     assert tiny.done("frozen", "compressor.augment=0.5")[0]["config"] != plain["config"]
+
+
+# ---- aqm
+
+
+def errors_of_the_first_task(*words: str) -> tuple[float, float, object]:
+    """Mean squared error of clips of the first experience, after it and after the second; and the run."""
+    run = tiny.begun("aqm", "compressor.steps=60", "compressor.batch=12", "aqm.bound=1", *words)
+    run.next_experience()
+    first = [error_of(run)]
+    run.next_experience()
+    return first[0], error_of(run), run
+
+
+def error_of(run) -> float:
+    buffer, first = run.method.buffer, run.experiences[0]
+    old = np.flatnonzero(np.isin(buffer.sample_id, list(first.own_ids)))
+    clips = run.context.reader.read(np.array(buffer.sample_id)[old].astype(np.int64))
+    return float(((buffer.take(old).clips.numpy() / 255.0 - clips / 255.0) ** 2).mean())
+
+
+def test_aqm_freezes_and_old_clips_keep_their_meaning():
+    before, after, run = errors_of_the_first_task("aqm.depth=1")
+    assert run.method.frozen == [1]
+    assert {payload[0] for payload in run.method.buffer.payloads} == {0}
+    loose_before, loose_after, _ = errors_of_the_first_task("aqm.depth=1", "aqm.freeze=false")
+    assert loose_after - loose_before > after - before
+
+
+def test_aqm_holds_more_clips_after_the_freeze():
+    words = ("aqm.bound=0.05", "aqm.enough=0.5", "compressor.steps=30")
+    record, _ = tiny.done("aqm", *words)
+    held, never = record["reported"], tiny.done("aqm", "aqm.bound=0.0001")[0]["reported"]
+    assert held["frozen_modules"][-1] >= 1
+    assert held["stored_clips"][-1] > 2 * never["stored_clips"][-1]
+    assert never["stored_raw"] == never["stored_clips"]
+    assert record["memory"]["carried_max"] <= record["memory"]["budget"]
+
+
+# ---- all of them, in a new process for each experience
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("words", [("cram", "compressor.snapshot_precision=int8"), ("cram", "compressor.augment=0.5"),
+                                   ("aqm", "aqm.bound=0.05", "aqm.enough=0.5", "compressor.steps=30")])  # fmt: skip
+def test_a_new_process_for_each_experience_gives_the_same_record(words):
+    config = tiny.config(*words)
+    strict = replace(config, execution=replace(config.execution, strict_state=True))
+    tiny.same(tiny.done(*words)[0], run(strict, tiny.new_folder()))

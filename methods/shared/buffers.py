@@ -257,6 +257,12 @@ class PayloadBuffer:
                     vectors.append(extra[name][k])
                 self.used += len(payload) + self.beside
 
+    def rewrite(self, slot: int, payload: bytes) -> None:
+        """Another payload for a stored clip, not longer than the one it has."""
+        assert len(payload) <= len(self.payloads[slot])
+        self.used += len(payload) - len(self.payloads[slot])
+        self.payloads[slot] = payload
+
     def _make_room(self, target: int, size: int) -> bool:
         if size > self.budget:
             raise ValueError(f"{self.what}: memory.budget holds not one clip: one takes {size} bytes of {self.budget}")

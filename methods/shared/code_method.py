@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from methods.answers import Answers
-from methods.contract import Batch, Experience, Log, Phase, evaluating
+from methods.contract import Batch, Experience, Log, Phase, Spec, evaluating
 from methods.forms.codes import CodeRows
 from methods.forms.devices import Stopwatch
 from methods.networks.head import Headed
@@ -56,12 +56,7 @@ class CodeMethod(ReplayMethod):
     def compressor_phase(self, experience: Experience) -> Phase:
         """Train the compressor on current clips and, after the first experience, on rehearsed ones."""
         s, share = self.spec.compressor, self.spec.replay.compressor_share
-        has_past = self.rehearses() and not experience.is_first
-        steps = steps_of(s, len(experience.clips), experience.n_merged)
-        if s.first_steps and experience.n_merged == 1:
-            n_later = self.spec.n_experiences - (0 if self.spec.n_pretraining_classes else 1)
-            later = max(1, steps - round((s.first_steps - steps) / max(1, n_later))) if s.same_total else steps
-            steps = s.first_steps if experience.opens_run else later
+        has_past, steps = self.rehearses() and not experience.is_first, compressor_steps(self.spec, experience)
         return Phase("compressor", lambda: experience.clips, self.train_compressor, start=self.begin_compressor,
                      kind="compressor", steps=steps, batch=fresh_part(s.batch, share, has_past))  # fmt: skip
 
@@ -124,3 +119,15 @@ class CodeMethod(ReplayMethod):
     def predict(self, clips: Tensor) -> Tensor:
         with evaluating(self.compressor):
             return self.answer(self.compressor.embed(self.compressor.encode(clips)))
+
+
+def compressor_steps(spec: Spec, experience: Experience) -> int:
+    """Steps of the compressor in an experience, those that first_steps lays in front included."""
+    s = spec.compressor
+    steps = steps_of(s, len(experience.clips), experience.n_merged)
+    if not s.first_steps or experience.n_merged > 1:
+        return steps
+    if experience.opens_run or not s.same_total:
+        return s.first_steps if experience.opens_run else steps
+    n_later = spec.n_experiences - (0 if spec.n_pretraining_classes else 1)
+    return max(1, steps - round((s.first_steps - steps) / n_later))
