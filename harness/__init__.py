@@ -10,7 +10,7 @@ from typing import Any
 
 PACKAGES = ("benchmarks", "methods", "results", "slurm")
 # Name -> the module that has it. `run` is the module harness.run itself, which can be called.
-EXPORTS = {"load": "results.load", "NotDone": "harness.api"}
+EXPORTS = {"load": "results.load", "benchmark": "harness.look", "NotDone": "harness.api"}
 
 
 def __getattr__(name: str) -> Any:

@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from methods.contract import Method
 
 METHODS: "Registry[type[Method]]" = Registry(
-    "method", base="methods.contract:Method", hint="; plugins=[FILE.py] names the file of one of your own"
+    "method",
+    base="methods.contract:Method",
+    hint="; plugins=[FILE.py] names the file of one of your own",
+    settable=True,
 )
 METHODS.add(
     "all_decoders", "methods.all_decoders:AllDecoders",

@@ -23,6 +23,7 @@ class AllDecoders(CRAM):
 
     name = "all_decoders"
 
+    answers = None
     bound = True
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):

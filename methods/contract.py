@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from harness.common.words import check_choice
 from methods import METHODS
+from methods.answers import Answers, settings_of
 from methods.shared.file_part import FilePart
 from methods.shared.optimizer import Optimizer
 from methods.shared.settings import (
@@ -26,6 +27,7 @@ from methods.shared.settings import (
     ReplaySettings,
     TrainingSettings,
 )  # fmt: skip
+from methods.shared.state import saved, take_up
 
 CHUNK, CHUNK_BYTES = 256, 64_000_000
 KINDS = ("compressor", "refresh", "encode", "classifier", "store", "other")
@@ -176,6 +178,11 @@ class Spec:
     replay: ReplaySettings = ReplaySettings()
     training: TrainingSettings = TrainingSettings()
     weights: dict[str, Tensor] | None = None  # of the compressor that `compressor.load` names
+    answers: dict[str, dict[str, Any]] = field(default_factory=dict)  # question -> answer -> its settings, as given
+
+    def settings_of(self, question: str, answer: str) -> Any:
+        """The settings of an answer, such as those of the rule derpp; NoSettings where it has none."""
+        return settings_of(question, answer)(**self.answers.get(question, {}).get(answer, {}))
 
     @property
     def raw_bytes(self) -> int:
@@ -194,6 +201,7 @@ class Method:
     Settings: ClassVar[type] = NoSettings
     name: ClassVar[str] = ""
     uses: ClassVar[tuple[str, ...]] = tuple(SHARED)  # shared settings that change what it does, as groups or singly
+    answers: ClassVar[Answers | None] = None  # to the questions of methods/answers.py; None: it does not ask them
     head: ClassVar[str | None] = "classifier.head"  # the one layer over features that may grow without being carried
     task_local: tuple[str, ...] = ()  # attributes dropped at the end of each experience; not carried, listed apart
     bound: ClassVar[bool] = False  # an upper bound: no budget, may read the clips of past experiences, never "best"
@@ -253,30 +261,17 @@ class Method:
 
     def state(self) -> dict[str, Any]:
         """Holder -> tensors and plain values: everything needed to go on in a new process."""
-        return {k: _saved(k, v) for k, v in vars(self).items() if _is_state(k, v, self.NOT_STATE)}
+        return saved(self, self.NOT_STATE)
 
     def load(self, state: dict[str, Any]) -> None:
         """Take up a saved state; a method whose modules come and go builds them here, then calls this."""
         saved_optimizer = state.get("optimizer")
         for key, value in state.items():
             if key != "optimizer":
-                self._load_one(key, value)
+                take_up(self, key, value, self.name)
         self.optimizer = None
         if saved_optimizer is not None:
             self.optimizer = Optimizer.loaded(saved_optimizer, self._modules(saved_optimizer["modules"]))
-
-    def _load_one(self, key: str, value: Any) -> None:
-        held = getattr(self, key, None)
-        if value is None:
-            setattr(self, key, None)
-        elif held is not None and hasattr(held, "load_state_dict"):
-            held.load_state_dict(value)
-        elif held is not None and hasattr(held, "load"):
-            held.load(value)
-        elif isinstance(value, dict) and held is None:
-            raise ValueError(f"{self.name}: the saved state holds '{key}', which load(state) does not build")
-        else:
-            setattr(self, key, value)
 
     def end_pretraining(self) -> None:
         """Drop the head of the pre-training classes; the stream's classes get a fresh one."""
@@ -312,31 +307,7 @@ class Method:
         self.optimizer.step(loss)
 
     def _modules(self, names: list[str]) -> list[nn.Module]:
-        return [getattr(self, name) for name in names]
-
-
-def _is_state(name: str, value: Any, not_state: frozenset[str]) -> bool:
-    return name not in not_state and not isinstance(value, FilePart)
-
-
-def _saved(name: str, value: Any) -> Any:
-    if isinstance(value, nn.Module):
-        return value.state_dict()
-    if callable(getattr(value, "state", None)):
-        return value.state()
-    if callable(getattr(value, "state_dict", None)):
-        return value.state_dict()
-    if isinstance(value, Tensor | int | float | str | bytes | type(None)):
-        return value
-    if isinstance(value, list | tuple):
-        return [_saved(name, v) for v in value]
-    if isinstance(value, dict):
-        return {k: _saved(name, v) for k, v in value.items()}
-    raise TypeError(
-        f"attribute '{name}' is a {type(value).__name__}, which a state cannot hold: use modules, tensors, plain "
-        "values, or objects with state() and load() or with state_dict() and load_state_dict() (a logger has no place "
-        "on a method: the numbers that `step` returns are logged, with log.to=[tensorboard] in TensorBoard too)"
-    )
+        return [attrgetter(name)(self) for name in names]
 
 
 def register(name: str) -> Callable[[type[Method]], type[Method]]:

@@ -5,11 +5,12 @@ the compressor rehearses old clips decoded by it, and once, after the compressor
 e <- phi_new(clamp(psi_old(e))). The variants (no_refresh, no_snapshot, refresh_only, ...) change one thing each.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from methods.answers import Answers
 from methods.contract import Batch, Experience, Phase, Spec, evaluating
 from methods.shared.code_method import CodeMethod
 from methods.shared.compressor import Snapshot
@@ -19,6 +20,7 @@ class CRAM(CodeMethod):
     """codes rehearsed and refreshed through the previous decoder, while the compressor goes on learning"""
 
     name = "cram"
+    answers: ClassVar[Answers | None] = Answers(form="codes", upkeep="refresh")
 
     def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
         super().__init__(spec, settings, generator)
@@ -29,8 +31,7 @@ class CRAM(CodeMethod):
             self.compressor_phase(experience),  # the snapshot is taken in its start
             *self.refresh_phase(experience),
             self.encode_phase(experience),
-            self.classifier_phase(experience),
-            *self.store_phases(experience),
+            *self.learning_phases(experience),
         ]
 
     def refresh_phase(self, experience: Experience) -> list[Phase]:

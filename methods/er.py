@@ -1,19 +1,17 @@
-"""Experience replay of clips (Chaudhry et al. 2019): raw pixels, or really encoded as JPEG or H.264."""
+"""Experience replay, the plain answer to every question but `form`: stored clips are mixed into each batch."""
 
 from dataclasses import dataclass
-
-import torch
+from typing import Any
 
 from harness.common.settings import setting
-from methods.contract import Experience, Phase, Spec
+from methods.answers import Answers
 from methods.forms import FORMS, of_clips
-from methods.shared.buffers import buffer_of
 from methods.shared.pixel_method import PixelMethod
 
 
 @dataclass(frozen=True)
 class ERSettings:
-    """Settings of er."""
+    """Settings of er, which are also called form and quality."""
 
     codec: str = setting(
         "raw",
@@ -28,13 +26,8 @@ class ER(PixelMethod):
     """replay of stored clips, raw or as JPEG or H.264"""
 
     name = "er"
-
     Settings = ERSettings
+    answers = Answers()
 
-    def __init__(self, spec: Spec, settings: ERSettings, generator: torch.Generator):
-        super().__init__(spec, settings, generator)
-        form = FORMS.get(settings.codec)(spec.clip_shape, settings.quality)
-        self.buffer = buffer_of(form, spec, generator, f"method {self.name}", self.live_bytes())
-
-    def phases(self, experience: Experience) -> list[Phase]:
-        return [self.classifier_phase(experience), *self.store_phases(experience)]
+    def kept(self) -> tuple[str, Any]:
+        return self.settings.codec, self.settings.quality

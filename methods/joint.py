@@ -11,6 +11,7 @@ class Joint(PixelMethod):
     name = "joint"
     uses = (*STEM, "classifier", "training")
 
+    answers = None
     bound = True
     joint = True
 

@@ -9,6 +9,7 @@ class JointCodes(CodeMethod):
 
     name = "joint_codes"
 
+    answers = None
     bound = True
     joint = True
 

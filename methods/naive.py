@@ -1,6 +1,5 @@
 """Fine-tuning on each experience in turn, without any memory: the lower end."""
 
-from methods.contract import Experience, Phase
 from methods.shared.pixel_method import PixelMethod
 from methods.shared.settings import STEM
 
@@ -9,7 +8,4 @@ class Naive(PixelMethod):
     """fine-tuning on pixels, no memory"""
 
     name = "naive"
-    uses = (*STEM, "classifier", "training")
-
-    def phases(self, experience: Experience) -> list[Phase]:
-        return [self.classifier_phase(experience)]
+    uses = (*STEM, "classifier", "training", "replay.rule")

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from harness.common.units import bytes_text
-from results.captions import caption, heading, notes
+from results.captions import caption, heading, notes, unequal_replicates
 from results.pooling import Cell, Condition, Pooled
 from results.registries import Column, column
 from results.render import Table
@@ -48,7 +48,8 @@ def _section(pooled: Pooled, title: str, places: Sequence[tuple[Condition, str, 
             continue
         entries = [_entry(cell, each) for cell, (_, _, each) in zip(cells, places, strict=True)]
         rows.append(Row(" ".join(name), pooled.is_bound(name), _n_text([c for c in cells if c]), entries))
-    _mark_best(rows, [each for _, _, each in places])
+    alike = [not unequal_replicates(pooled, condition) for condition, _, _ in places]
+    _mark_best(rows, [each for _, _, each in places], alike)
     headings = [Heading(group, each.heading, each.kind) for _, group, each in places]
     return Section(title, headings, rows, not_run)
 
@@ -71,9 +72,11 @@ def _entry(cell: Cell | None, shown: Column) -> Entry:
     return Entry(number(summary.mean, summary.half_width, shown.kind), summary)
 
 
-def _mark_best(rows: Sequence[Row], columns: Sequence[Column]) -> None:
-    """Mark the best mean of each column. Bounds do not compete."""
+def _mark_best(rows: Sequence[Row], columns: Sequence[Column], alike: Sequence[bool]) -> None:
+    """Mark the best mean of each column whose rows have the same replicates. Bounds do not compete."""
     for position, shown in enumerate(columns):
+        if not alike[position]:
+            continue
         values: dict[int, float] = {}
         for index, row in enumerate(rows):
             summary = row.entries[position].summary

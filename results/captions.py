@@ -3,8 +3,11 @@
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
+
 from harness.common.units import bytes_text
-from results.pooling import Pooled, summarise
+from results.metrics import as_matrix
+from results.pooling import Condition, Pooled, summarise
 from results.registries import Column
 from results.runs import LoadedRun, Runs
 
@@ -51,6 +54,8 @@ def caption(runs: Runs, pooled: Pooled, shown: Sequence[Column]) -> list[str]:
         texts.append(
             "Bold (* in plain text): best mean of the column, bounds apart; that is no test, results.compare is."
         )
+    texts += _unequal(pooled)
+    texts += _untested(runs)
     data_seeds = {r.config.get("benchmark", {}).get("data_seed") for r in done} - {None}
     if data_seeds:
         texts.append(f"Data seed {', '.join(str(seed) for seed in sorted(data_seeds, key=str))}.")
@@ -115,6 +120,41 @@ def notes(runs: Runs, pooled: Pooled) -> list[str]:
     unknown = [run for run in pooled.unplaced if run.state != "bad"]  # what is bad was named above
     lines += [f"unknown cell: {run.run_id} (it left no configuration)" for run in unknown]
     return lines + [f"not used: {problem}" for problem in runs.problems]
+
+
+def unequal_replicates(pooled: Pooled, condition: Condition) -> dict[str, list[tuple[int, int]]]:
+    """Row -> its replicates (order seed, seed), where the rows of a condition that compete have not the same ones."""
+    cells = [cell for (_, place), cell in pooled.cells.items() if place == condition and cell.done and not cell.bound]
+    sets = {cell.name: sorted((run.order_seed, run.seed) for run in cell.done) for cell in cells}
+    return sets if len({tuple(each) for each in sets.values()}) > 1 else {}
+
+
+def _unequal(pooled: Pooled) -> list[str]:
+    """A sentence where means of unequal replicates stand side by side."""
+    for condition in pooled.conditions:
+        sets = unequal_replicates(pooled, condition)
+        if sets:
+            common = set.intersection(*(set(each) for each in sets.values()))
+            sizes = ", ".join(f"{name} {len(each)}" for name, each in list(sets.items())[:4])
+            return [
+                f"Unequal replicates ({sizes}{', ...' if len(sets) > 4 else ''}; {len(common)} are in all rows): their "
+                "means are not marked against each other; results.compare pairs what two methods share."
+            ]
+    return []
+
+
+def _untested(runs: Runs) -> list[str]:
+    """A sentence on tasks without test items: no mean has them in it."""
+    counts = {}
+    for run in runs.done:
+        tested = ~np.isnan(as_matrix(run.record.accuracy)).all(axis=0)
+        if not tested.all() and tested.any():
+            counts[run.record.protocol.id] = (np.flatnonzero(~tested).tolist(), len(tested))
+    return [
+        f"Without test items: task{'s' * (len(tasks) > 1)} {', '.join(map(str, tasks[:10]))}"
+        f"{', ...' if len(tasks) > 10 else ''} of {n} (counted from 0, {protocol}); no mean has them in it."
+        for protocol, (tasks, n) in counts.items()
+    ]
 
 
 def _budgets(runs: Runs) -> str:

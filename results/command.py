@@ -1,5 +1,6 @@
 """The command line that all commands of this room share: out folders, then `name=value`."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 
 from harness.common import plugins
@@ -16,6 +17,7 @@ def carry_out(
     """Carry out `python -m results.NAME words` with `run(outs, **values)`; returns the exit code."""
 
     every = {**options, "plugins": PLUGINS}
+    os.environ["MPLBACKEND"] = "agg"  # a notebook's shell names a backend of its own, and none is needed here
 
     def go() -> int:
         outs, values, _ = parse(words, every)

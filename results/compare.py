@@ -14,12 +14,14 @@ def run(outs: list[str], reference: str, metric: str, methods: list[str], sweep:
     # --help needs none of these, and they take longer to import than it to answer.
     from results.captions import notes
     from results.comparison import compare_table, paired, primary_metric, to_json
+    from results.predictions import usable
     from results.read import read
     from results.render import FORMATS, to_terminal
 
     runs = read(outs).of_sweep(sweep)
     checked_names("metric", [metric] if metric else [], comparable_columns())
     shown = column(metric or primary_metric(runs))
+    runs = usable(runs, [shown.name])
     runs, pooled, comparisons = paired(runs, reference, shown, methods, mixed)
     if not comparisons:
         raise ValueError(f"nothing to compare with {reference}: no other row without a bound shares a block with it")

@@ -1,6 +1,8 @@
 """Out folders from Python: a frame, tables and figures of the runs in them."""
 
+from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -8,6 +10,7 @@ from results import plots
 from results.build import build
 from results.explain import explanation
 from results.pooling import select
+from results.predictions import usable
 from results.read import read
 from results.registries import column, column_names, own_columns
 from results.render import Table
@@ -19,7 +22,16 @@ if TYPE_CHECKING:
 
 
 class Loaded(Runs):
-    """All runs of some out folders, and the ways to look at them."""
+    """All runs of some out folders, and the ways to look at them; a notebook shows them as a table."""
+
+    def __repr__(self) -> str:
+        states = Counter(run.state for run in self.runs)
+        counts = ", ".join(f"{number} {state}" for state, number in states.items())
+        return f"{len(self.runs)} runs in {', '.join(map(str, self.outs))}" + (f" ({counts})" if counts else "")
+
+    def _repr_html_(self) -> str:
+        table = self.table(mixed=True)._repr_html_() if self.runs else ""
+        return f"<p>{escape(repr(self))}</p>{table}"
 
     def frame(self) -> "pd.DataFrame":
         """One row per run, even without a record: state, reason, what the run is, and every column of the tables.
@@ -56,7 +68,7 @@ class Loaded(Runs):
         Raises:
             ValueError: a name is unknown, or a cell would mix sources, devices or precisions.
         """
-        runs, pooled = select(self.of_sweep(sweep), mixed, methods)
+        runs, pooled = select(usable(self.of_sweep(sweep), columns), mixed, methods)
         return explanation(runs, pooled, explain) if explain else build(runs, pooled, layout, columns)
 
     def plot(self, name: str, methods: Sequence[str] = (), sweep: str = "all", mixed: bool = False) -> "Figure":
@@ -69,7 +81,7 @@ class Loaded(Runs):
         (drawn,) = plots.draw(runs, pooled, [name])
         if drawn.figure is None:
             raise ValueError(f"{name} cannot be drawn: {drawn.reason}")
-        return drawn.figure
+        return plots.shown(drawn.figure)
 
 
 def load(outs: Sequence[Path | str] | Path | str = "runs", run_ids: Sequence[str] | None = None) -> Loaded:

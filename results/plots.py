@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,12 @@ def picture(figure: "Figure", kind: str, dpi: int | None = None) -> bytes:
     with style.applied():
         figure.savefig(content, format=kind, metadata=dateless, dpi=dpi or "figure")
     return content.getvalue()
+
+
+def shown(figure: "Figure") -> "Figure":
+    """The figure, which a notebook now shows where nobody has imported pyplot."""
+    figure._repr_png_ = partial(picture, figure, "png")  # type: ignore[attr-defined]
+    return figure
 
 
 def save(plot: Plot, folder: Path, formats: Sequence[str]) -> list[Path]:

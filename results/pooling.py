@@ -344,7 +344,7 @@ def value_text(key: str, text: str) -> str:
     if key == "memory.budget" and isinstance(value, int):
         return bytes_text(value)
     if key == "plugins":
-        return "+".join(digest[:6] for digest in value) or "none"
+        return "+".join(str(digest)[:6] for digest in (value if isinstance(value, list) else [value])) or "none"
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value)

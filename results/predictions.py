@@ -1,13 +1,17 @@
 """Metrics from predictions: was the task identified, and was the class right within its task?"""
 
 import math
-import zipfile
+from collections.abc import Iterable
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
-from results.runs import DoneRun
+from harness.common.files import sha256
+from harness.common.words import one_line
+from results.runs import DoneRun, LoadedRun, Runs
 
 ARRAYS = ("sample_id", "target", "task", "prediction", "prediction_within_task", "class_names")
 
@@ -20,19 +24,49 @@ def load_predictions(run: DoneRun) -> dict[str, np.ndarray]:
         OSError: there is no such file.
     """
     path = run.folder / "predictions.npz"
-    return dict(_load(path, path.stat().st_mtime_ns, len(run.record.accuracy)))
+    return dict(_load(path, path.stat().st_mtime_ns, len(run.record.accuracy), run.record.predictions_sha256))
+
+
+NEEDED_BY = {"task_identification", "within_task_accuracy"}
+R = TypeVar("R", bound=Runs)
+
+
+def usable(runs: R, columns: Iterable[str]) -> R:
+    """The runs for a table of some columns: a run whose predictions are needed and damaged is a bad one."""
+    if not NEEDED_BY & set(columns):
+        return runs
+    why = {run.run_id: reason for run in runs.done if (reason := damage(run))}
+    bad = [
+        LoadedRun(run.run_id, run.folder, "bad", why[run.run_id], run.method, run.seed, run.order_seed, run.config)
+        if run.run_id in why else run
+        for run in runs.runs
+    ]  # fmt: skip
+    return replace(runs, runs=tuple(bad))
+
+
+def damage(run: DoneRun) -> str:
+    """What is wrong with the predictions of a run, in a line; empty where they are sound, or there never were any."""
+    try:
+        load_predictions(run)
+    except FileNotFoundError:
+        return "predictions.npz is gone" if run.record.predictions_sha256 else ""
+    except (OSError, ValueError) as error:
+        return str(error).removeprefix(f"{run.folder}/")
+    return ""
 
 
 @lru_cache(maxsize=64)
-def _load(path: Path, changed: int, n_experiences: int) -> tuple[tuple[str, np.ndarray], ...]:
+def _load(path: Path, changed: int, n_experiences: int, digest: str | None) -> tuple[tuple[str, np.ndarray], ...]:
+    if digest is not None and sha256(path) != digest:
+        raise ValueError(f"{path}: this is not what the run wrote; the file was changed or damaged since")
     try:
         with np.load(path, allow_pickle=False) as file:
             missing = [name for name in ARRAYS if name not in file.files]
             if missing:
                 raise ValueError(f"{path}: no array {missing[0]}")
             arrays = {name: file[name] for name in ARRAYS}
-    except (zipfile.BadZipFile, EOFError, ValueError) as error:
-        raise ValueError(f"{path}: {error}") from None
+    except Exception as error:  # damaged archives raise nearly anything: zlib.error, KeyError, struct.error
+        raise ValueError(f"{path}: {one_line(error)}") from None
     n = len(arrays["target"])
     if arrays["task"].shape != (n,) or arrays["sample_id"].shape != (n,):
         raise ValueError(f"{path}: target, task and sample_id differ in length")

@@ -10,7 +10,7 @@ from harness.common.files import read_json
 from harness.common.folders import RunFolder, is_run_id, sweeps
 from harness.common.words import nearest, one_line
 from results.runs import DoneRun, LoadedRun, Runs, done_run
-from results.schema import parse
+from results.schema import is_intact, parse
 
 RUN_ID_PARTS = re.compile(r"^(?P<prefix>.+)-s(?P<seed>\d+)-o(?P<order_seed>\d+)-[0-9a-f]{10}$")
 LARGEST_RECORD = 64 * 2**20
@@ -92,6 +92,8 @@ def _read_run(folder: RunFolder, methods: Sequence[str]) -> LoadedRun:
             raise ValueError(f"{size} bytes are more than {LARGEST_RECORD}")
         content = folder.record_file.read_bytes()
         record = parse(content)
+        if not is_intact(content):
+            raise ValueError("checksum: this is not what the run wrote; the file was changed or damaged since")
         if record.run_id != folder.run_id:
             raise ValueError(f"run_id: the record says {record.run_id!r}, but lies in folder {folder.run_id!r}")
     except (ValueError, OSError) as error:

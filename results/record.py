@@ -171,7 +171,7 @@ class Record(BaseModel):
     run_id: RunId = about("Name of the run's folder: readable prefix and hash of what decides the result.")
     protocol: Protocol
     benchmark: Name = about("Name of the benchmark.")
-    label: Name = about("Label column of the clip table whose classes are streamed.")
+    label: Text = about("Label column of the clip table whose classes are streamed.")
     setting: Literal["scratch", "pretrained"] = about("Whether an unevaluated pre-training came before the stream.")
     profile: Name = about("Named set of shared settings (small, paper).")
     evaluate: Literal["test", "validation"] = about("Part of the data that accuracies were measured on.")
@@ -241,6 +241,8 @@ class Record(BaseModel):
     )  # fmt: skip
     restarts: Count = about("How often the run was continued from a checkpoint.")
     execution: Anything = about("Settings that do not decide the result: launcher, workers, paths.")
+    checksum: Hash | None = about("sha256 of the file with 64 zeros in place of this value.", default=None)
+    predictions_sha256: Hash | None = about("sha256 of predictions.npz; null: there was none.", default=None)
 
     @property
     def n_classes(self) -> int:

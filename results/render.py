@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.table import Table as RichTable
 
 
-@dataclass
+@dataclass(repr=False)
 class Table:
     """A table ready to be printed in any format; a notebook shows it as HTML, `print` as text."""
 
@@ -37,8 +37,10 @@ class Table:
         from rich.console import Console
 
         text = io.StringIO()
-        to_terminal(self, Console(file=text, highlight=False))
+        to_terminal(self, Console(file=text, highlight=False, force_terminal=False, force_jupyter=False))
         return "\n".join(line.rstrip() for line in text.getvalue().splitlines())
+
+    __repr__ = __str__
 
     def _repr_html_(self) -> str:
         return to_html(self)
@@ -57,7 +59,8 @@ def to_terminal(table: Table, console: "Console | None" = None) -> None:
 
     console = console or Console(highlight=False)
     if not console.is_terminal:  # piped output has no width: it must not be folded at 80
-        console = Console(file=console.file, highlight=False, width=1000)
+        shown = console.is_jupyter
+        console = Console(file=console.file, highlight=False, width=1000, force_terminal=False, force_jupyter=shown)
     if table.title:
         console.print(Text(table.title, style="bold"), soft_wrap=not console.is_terminal)
     for section in table.sections if table.measured else ():

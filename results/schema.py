@@ -3,17 +3,22 @@
 `python -m results.schema` writes record.schema.json anew from the class.
 """
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
+from harness.common.files import text_of
 from results.record import Record, refuse_non_finite
 
 SCHEMA_FILE = Path(__file__).with_name("record.schema.json")
 # Equal runs give equal records apart from these (memory.peak_process is circumstance too).
-CIRCUMSTANCE = ("seconds", "git", "versions", "device", "precision_used", "deterministic", "restarts", "execution")
+CIRCUMSTANCE = ("seconds", "git", "versions", "device", "precision_used", "deterministic", "restarts", "execution",
+                "checksum", "predictions_sha256")  # fmt: skip
+# How the file of a record with a checksum begins, and what is hashed in place of the checksum.
+HEAD, ZEROS = b'{\n "checksum": "', "0" * 64
 
 
 def validate(record: dict[str, Any]) -> Record:
@@ -28,6 +33,36 @@ def validate(record: dict[str, Any]) -> Record:
         return _checked(Record.model_validate(record))
     except ValidationError as error:
         raise ValueError(_first(error)) from None
+
+
+def check_known(fields: dict[str, Any]) -> None:
+    """ValueError for the first of some fields that no record could hold; so a run finds out before its first step."""
+    try:
+        Record.model_validate(fields)
+    except ValidationError as error:
+        wrong = [each for each in error.errors(include_url=False) if each["type"] != "missing"]
+        if wrong:
+            place = ".".join(str(part) for part in wrong[0]["loc"] if part != "[key]")
+            raise ValueError(f"no record could hold {place} {_short(repr(wrong[0]['input']), 60)}: {wrong[0]['msg']}"
+                             ) from None  # fmt: skip
+    refuse_non_finite(fields.get("config"), "config")
+
+
+def signed(record: dict[str, Any]) -> dict[str, Any]:
+    """The record with its checksum, which stands first in the file."""
+    rest = {key: value for key, value in record.items() if key != "checksum"}
+    text = text_of({"checksum": ZEROS, **rest})
+    return {"checksum": hashlib.sha256(text.encode()).hexdigest(), **rest}
+
+
+def is_intact(content: bytes) -> bool:
+    """Whether the file of a record says what its checksum was made of, in whatever layout; true without a checksum."""
+    begin, end = len(HEAD), len(HEAD) + len(ZEROS)
+    plain = hashlib.sha256(content[:begin] + ZEROS.encode() + content[end:]).hexdigest().encode()
+    if content.startswith(HEAD) and content[begin:end] == plain:
+        return True
+    record = json.loads(content)
+    return record.get("checksum") is None or signed(record)["checksum"] == record["checksum"]
 
 
 def parse(content: bytes) -> Record:

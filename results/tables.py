@@ -23,10 +23,11 @@ def print_table(
     """
     from results.build import build
     from results.pooling import select
+    from results.predictions import usable
     from results.read import read
     from results.render import to_terminal
 
-    runs, pooled = select(read(out, run_ids), mixed=True)
+    runs, pooled = select(usable(read(out, run_ids), columns), mixed=True)
     table = build(runs, pooled, layout, columns)
     table.notes = [f"not used: {problem}" for problem in runs.problems]
     to_terminal(table)
@@ -50,11 +51,12 @@ def run(
     from results.build import build
     from results.explain import explanation
     from results.pooling import select
+    from results.predictions import usable
     from results.read import read
     from results.reference import add_published
 
     check_columns(columns)
-    runs, pooled = select(read(outs).of_sweep(sweep), mixed, methods)
+    runs, pooled = select(usable(read(outs).of_sweep(sweep), columns), mixed, methods)
     table = explanation(runs, pooled, explain) if explain else build(runs, pooled, layout, columns)
     if reference:
         add_published(table, pooled)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from harness.common.folders import RunFolder
 from harness.common.words import DONE, Option, help_text, one_folder, parse, run_command
-from slurm.jobs import ENDED, job_of, runs, squeue
+from slurm.jobs import ENDED, at, clusters, job_of, runs, squeue
 from slurm.launcher import chunks
 
 GONE_SECONDS = 120
@@ -48,8 +48,10 @@ def cancel(out: Path, method: str | None) -> list[str]:
     for run in going:
         if run.job in jobs and run not in chosen:
             raise ValueError(f"job {run.job} also holds {run.run_id}, which is not of method={method}")
-    for some in chunks(sorted(jobs), 500):
-        answer = subprocess.run(["scancel", *some], capture_output=True, text=True, timeout=120)
+    for cluster, some in [
+        (c, some) for c, there in clusters(out).items() for some in chunks(sorted(jobs & {*there}), 500)
+    ]:
+        answer = subprocess.run(["scancel", *at(cluster), *some], capture_output=True, text=True, timeout=120)
         if answer.returncode:
             raise ValueError(f"scancel refuses: {' '.join(answer.stderr.split())}")
     deadline = time.monotonic() + GONE_SECONDS

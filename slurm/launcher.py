@@ -1,12 +1,13 @@
 """Runs become job arrays: runs with equal resources share an array, and `slurm.runs_per_job` of them share a job."""
 
 import io
+import os
 import shlex
 import shutil
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,6 +105,7 @@ def executor(array: Array, folder: Path, settings: dict[str, Any], code: Path = 
 
 def plan(out: Path, runs: dict[Path, str], settings: dict[str, Any]) -> str:
     """The scripts that would be submitted and the runs of each job; needs no Slurm."""
+    check_folder(out)
     lines = []
     for array in arrays(runs, settings):
         lines += [f"sbatch, {len(array.jobs)} jobs:", executor(array, out / "slurm", settings).script(len(array.jobs))]
@@ -121,6 +123,32 @@ def check_slurm() -> None:
             )
 
 
+def check_folder(out: Path) -> None:
+    """ValueError for a folder that Slurm would write the logs of its jobs elsewhere for."""
+    for sign in (each for each in "%\\\n" if each in str(out)):
+        raise ValueError(f"launcher=slurm: out={out} holds {sign!r}, which Slurm reads as a pattern; name it otherwise")
+
+
+# What the shell may choose for sbatch, where no setting does: SBATCH_ACCOUNT and so on.
+FROM_SHELL = ("account", "partition", "qos", "constraint", "reservation", "wckey")
+CLIENT = ("SLURM_CONF", "SLURM_CONF_SERVER", "SLURM_JWT")  # how the programs reach their controller
+
+
+@contextmanager
+def as_from_login_node(asked: Mapping[str, Any]) -> Iterator[None]:
+    """Without the variables of an allocation that the command runs in: they are not meant for the new job.
+
+    sbatch would take its memory, tasks and time limit from them, before those of its script, and pass them on.
+    """
+    chosen = [f"SBATCH_{name.upper()}" for name in FROM_SHELL if not (asked.get(name) or name in asked["extra"])]
+    names = [name for name in os.environ if name.startswith(("SLURM_", "SBATCH_", "SRUN_", "SALLOC_"))]
+    taken = {name: os.environ.pop(name) for name in names if name not in (*chosen, *CLIENT)}
+    try:
+        yield
+    finally:
+        os.environ.update(taken)
+
+
 def submit(
     out: Path, runs: dict[Path, str], settings: dict[str, Any], command: Sequence[str], code: Path = ROOT
 ) -> list[str]:
@@ -132,6 +160,10 @@ def submit(
         ValueError: sbatch refuses; the line has its words.
     """
     check_slurm()
+    check_folder(out)
+    shell = os.environ.get("SBATCH_CLUSTERS") or os.environ.get("SLURM_CLUSTERS")
+    if shell:  # squeue must ask there too, also from another shell
+        settings = {**settings, "extra": {"clusters": shell, **settings["extra"]}}
     with locked(out):
         known = alive(out)
         runs = {folder: method for folder, method in runs.items() if folder.name not in known}
@@ -149,7 +181,7 @@ def submit(
             try:
                 words = [[str(member) for member in each] for each in array.jobs]
                 job = RunFolders(command, array.asked["minutes"])
-                with quiet():
+                with quiet(), as_from_login_node(array.asked):
                     made = executor(array, folder, settings, code).map_array(job, words)
             except (FailedJobError, FailedSubmissionError, subprocess.CalledProcessError) as error:
                 why = f"sbatch refused: {refusal(error)}"

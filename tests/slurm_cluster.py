@@ -198,8 +198,11 @@ def wait_until(true, seconds: float, what: str) -> None:
 
 
 FAKE = """#!{python}
-import json, pathlib, re, sys
+import json, os, pathlib, re, sys
 file = pathlib.Path({state!r})
+with open(file.with_name("fake_calls.txt"), "a") as calls:
+    env = [name for name in sorted(os.environ) if name.startswith(("SLURM_", "SBATCH_"))]
+    print(pathlib.Path(sys.argv[0]).name, *sys.argv[1:], *env, file=calls)
 jobs = json.loads(file.read_text())
 program, words = pathlib.Path(sys.argv[0]).name, sys.argv[1:]
 if program == "sbatch":

@@ -62,7 +62,7 @@ def test_unusual_methods_of_a_user_pass_the_check(plugin, capsys):
     assert set(said) == set(HONEST)
     assert "FAILED" not in "".join(said.values()), said
     for name, text in said.items():
-        assert text.count("  ok ") == 3, text
+        assert text.count("  ok ") == 5, text
         stores = name in ("from_buffer", "dark")
         reason = "stores clips of the pre-training part" if stores else "cannot run with setting=pretrained"
         assert re.search(f"scratch only: .*{name} {reason}", text), text
@@ -92,7 +92,7 @@ def test_what_a_method_tells_reaches_record_table_and_plot(plugin, out):
     assert record.reported == {"classes": [8, 16, 20], "held": [clip] * 3}
     assert record.logged == {"my.size": [8] * 3}
     assert record.used_groups == ["classifier"]
-    assert record.work.kinds == {"classifier": "other"}
+    assert record.work.kinds == {"classifier": "classifier"}
     rows = record.memory.per_experience
     assert [row.task_local for row in rows[:3]] == [{}, {"kept": clip}, {}]
     assert record.memory.scratch_peak == clip
@@ -149,7 +149,7 @@ def test_built_in_methods_pass_the_check_of_a_user(capsys):
     """One of codes and one of payloads; test_runs.py interrupts every method there is."""
     code, said = checked(["method=cram,er", "er.codec=h264"], capsys)
     assert code == 0, said
-    assert all(text.count("  ok ") == 4 for text in said.values()), said
+    assert all(text.count("  ok ") == 6 for text in said.values()), said
 
 
 def test_the_check_refuses_what_it_cannot_check(capsys):

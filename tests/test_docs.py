@@ -88,7 +88,7 @@ def test_the_templates_run(study, monkeypatch, capsys):
 
 def test_the_method_from_the_ground_up_passes_the_check(study, capsys):
     assert check.main([f"plugins=[{study / 'mine.py'}]", "method=mine", "mine.weight=0.3", tiny.TINY[1]]) == 0
-    assert capsys.readouterr().out.count("  ok ") == 4
+    assert capsys.readouterr().out.count("  ok ") == 6
 
 
 COMMANDS = [(page, words) for page in PAGES for words in commands(page)]

@@ -109,6 +109,10 @@ MODULES = {module_of(path): path for path in FILES}
 # The imports between folders that go against the usual direction, and why they are right.
 BACKWARDS = {
     ("methods.shared", "methods"): "what methods share keeps the contract, which stands at the top of the room",
+    ("methods.rules", "methods"): "a rule keeps the contract, too",
+    ("methods.rules", "methods.shared"): "what a rule and a head have in common stands with what methods share",
+    ("methods.heads", "methods"): "a head keeps the contract, too",
+    ("methods.heads", "methods.shared"): "what a rule and a head have in common stands with what methods share",
     ("methods.networks", "methods.shared"): "networks read the declared settings of compressor and classifier",
     ("benchmarks.frames", "benchmarks"): "random numbers of a stream and of a cache come from one file",
     ("results.reference", "results"): "published numbers are laid out as a table of results is",

@@ -2,10 +2,14 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 import harness
 from harness.api import words_of
@@ -87,3 +91,79 @@ def test_only_the_runs_asked_for_come_back(tmp_path):
     assert [run.method for run in harness.run({**SETTINGS, "methods": "joint"}, out=tmp_path).done] == ["joint"]
     assert len(harness.load(tmp_path).done) == 2
     assert harness.run(SETTINGS, out=tmp_path, plan=True).runs == ()
+
+
+def test_a_failed_run_raises_and_keeps_the_others(tmp_path):
+    (tmp_path / "mine.py").write_text(FAILS)
+    with pytest.raises(harness.NotDone, match=r"1 of 2 runs are not done: .*breaks.* is failed: out of luck .*log.txt"):
+        harness.run({**SETTINGS, "methods": ["naive", "breaks"]}, plugins=[tmp_path / "mine.py"], out=tmp_path / "out")
+    with pytest.raises(harness.NotDone) as failed:
+        harness.run({**SETTINGS, "methods": ["naive", "breaks"]}, plugins=[tmp_path / "mine.py"], out=tmp_path / "out")
+    assert [run.state for run in failed.value.runs.runs] == ["done", "failed"]
+    assert repr(failed.value.runs) == f"2 runs in {tmp_path / 'out'} (1 done, 1 failed)"
+    assert "<table>" in failed.value.runs._repr_html_()
+
+
+class Mine:
+    """A method as it stands in a notebook's cell."""
+
+
+@pytest.mark.parametrize(
+    ("words", "settings", "said"),
+    [
+        ((), {"methods": ["crma"]}, "unknown method 'crma'; did you mean 'cram'"),
+        ((), {"methods": ["cram"], "memory": {"budge": "80kB"}}, "unknown setting 'memory.budge'; did you mean"),
+        (("replicates",), {}, "is not of the form name=value"),
+        ((["cram"],), {}, "give words such as 'replicates=3' or a dict of settings, not ['cram']"),
+        ((), {"methods": [Mine]}, "Mine is a class, and a run must be known by its file"),
+        ((), {"methods": ["cram"], "out": object}, "out: object is a class"),
+        ((), {"methods": ["cram"], "seeds": {1, 2}}, "seeds={1, 2} is not allowed: give a text, a number"),
+        ((), {"methods": ["cram"], "seeds": ()}, "seeds=() is not allowed"),
+        ((), {"methods": ["cram"], "classifier": {"rate": [0.1, 0.01]}}, "classifier.rate"),
+        ((), {"methods": ["cram"], "out": ("a", "b")}, "out takes one value for the whole command"),
+    ],
+)
+def test_a_wrong_word_is_one_line(tmp_path, monkeypatch, words, settings, said):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=re.escape(said)) as error:
+        harness.run(*TINY, *words, settings)
+    assert "\n" not in str(error.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_texts_with_odd_signs_arrive_as_they_are(tmp_path):
+    odd = tmp_path / "it's (mine), [really]"
+    odd.mkdir()
+    (odd / "my method.py").write_text(FAILS)
+    line = words_of({"methods": ["breaks"], "plugins": [odd / "my method.py"], "out": odd, "seeds": range(2)})
+    asked = request([*TINY, *line])
+    assert asked.execution.out == str(odd)
+    assert [config.seed for config in asked.runs.values()] == [0, 1]
+
+
+def test_runs_from_two_threads(tmp_path):
+    outs = [tmp_path / "one", tmp_path / "other"]
+    script = sys.modules["__main__"]
+    failed: list[Exception] = []
+
+    def go(out: Path) -> None:
+        try:
+            harness.run(SETTINGS, launcher="local", out=out)
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=go, args=(out,)) for out in outs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not failed
+    assert [len(harness.load(out).done) for out in outs] == [1, 1]
+    assert sys.modules["__main__"] is script  # the caller's script is back in its place
+
+
+def test_what_a_module_offers():
+    assert set(dir(harness)) == {"run", "load", "benchmark", "NotDone"}
+    assert callable(harness.run)
+    with pytest.raises(AttributeError, match="from Python: run, load"):
+        harness.runs  # noqa: B018

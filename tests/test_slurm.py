@@ -165,6 +165,36 @@ def test_submitted_once_then_lost_retried_and_cancelled(tmp_path, cache, capsys,
     assert {run["reason"] for run in looked_up(capsys, out).values()} == {"cancelled; slurm.retry submits it again"}
 
 
+def test_jobs_know_nothing_of_the_allocation_they_are_submitted_from(tmp_path, cache, capsys, fake_slurm, monkeypatch):  # noqa: F811
+    calls, out = fake_slurm.with_name("fake_calls.txt"), tmp_path / "out"
+    words = [*TINY, *SMALL_JOB, cache, "methods=[naive]"]
+    for name in ("SLURM_MEM_PER_CPU", "SLURM_JOB_ID", "SBATCH_TIMELIMIT", "SBATCH_PARTITION", "SLURM_CONF"):
+        monkeypatch.setenv(name, "1")
+    assert main([*words, f"out={tmp_path / '50%j'}"]) == 2
+    assert "holds '%', which Slurm reads as a pattern" in capsys.readouterr().err
+    monkeypatch.setenv("SBATCH_CLUSTERS", "far")
+    assert main([*words, f"out={out}"]) == 0
+    (submitted,) = [line for line in calls.read_text().splitlines() if line.startswith("sbatch")]
+    assert submitted.split()[-2:] == ["SBATCH_PARTITION", "SLURM_CONF"]
+    assert "#SBATCH --clusters=far\n" in next((out / "slurm").glob("*/1_submission.sh")).read_text()
+    assert os.environ["SLURM_MEM_PER_CPU"] == "1"
+    monkeypatch.delenv("SBATCH_CLUSTERS")
+    assert main([*words, f"out={out}"]) == 0  # it has a job, on the other cluster
+    assert all("--clusters=far" in line for line in calls.read_text().splitlines() if line.startswith("squeue"))
+    assert len(json.loads(fake_slurm.read_text())) == 1
+    ((job, _),) = json.loads(fake_slurm.read_text()).items()
+    (run,) = looked_up(capsys, out).values()
+    assert run["state"] == "queued"
+    assert cancel.main([str(out)]) == 0
+    assert f"scancel --clusters=far {job}" in calls.read_text()
+    assert retry.main([str(out)]) == 0
+    fake_slurm.write_text("{}")
+    said = "srun: fatal: SLURM_MEM_PER_CPU and SLURM_MEM_PER_NODE are mutually exclusive."
+    next((out / "slurm").glob("*/1_submission.sh")).with_name("1_0_log.err").write_text(f"\n{said}\n")
+    (run,) = looked_up(capsys, out).values()
+    assert run["reason"].endswith(f"(Slurm: {said})")
+
+
 def test_the_users_files_are_those_of_the_moment_of_submission(tmp_path, cache, fake_slurm):  # noqa: F811
     videos, out = tmp_path / "mine", tmp_path / "out"
     lines = ["file,label,start,stop,split"]
@@ -271,9 +301,22 @@ def test_bad_words_of_the_commands(tmp_path, capsys):
 # --- real Slurm ------------------------------------------------------------------------------------------------------
 
 
-def test_one_failing_run_among_good_ones(tmp_path, cache, plugin, capsys, cluster):  # noqa: F811
-    out = tmp_path / "out"
-    words = [*TINY, *SMALL_JOB, cache, plugin, f"out={out}", "slurm.gpus=1", "slurm.runs_per_job=5", "slurm.wait=true"]
+def test_one_failing_run_among_good_ones(tmp_path, cache, plugin, capsys, cluster, monkeypatch):  # noqa: F811
+    # As from inside an allocation with memory per core, and with a time limit in the shell: neither concerns the job.
+    for name, value in {"SLURM_MEM_PER_CPU": "1000", "SLURM_JOB_ID": "7", "SLURM_NTASKS": "2", "SLURM_NPROCS": "2",
+                        "SBATCH_TIMELIMIT": "0:01", "SBATCH_MEM_PER_NODE": "1"}.items():  # fmt: skip
+        monkeypatch.setenv(name, value)
+    out = tmp_path / "out of it"
+    words = [
+        *TINY,
+        *SMALL_JOB,
+        cache,
+        plugin,
+        f"out='{out}'",
+        "slurm.gpus=1",
+        "slurm.runs_per_job=5",
+        "slurm.wait=true",
+    ]
     assert main([*words, "methods=[unlucky,naive,crashes,greedy,er]"]) == 1
     error = capsys.readouterr().err
     assert "is failed: RuntimeError: out of luck and more" in error

@@ -27,13 +27,17 @@ def pooled(clips: torch.Tensor) -> torch.Tensor:
 class Linear(Method):
     """A linear classifier on pooled pixels; what the toys share."""
 
+    views = 1
+
     def __init__(self, spec, settings, generator):
         super().__init__(spec, settings, generator)
         self.n_features = spec.clip_shape[0] * 48
         self.classifier = nn.Linear(self.n_features, spec.n_classes)
 
     def phases(self, experience):
-        return [Phase("classifier", lambda: experience.clips, self.train, self.begin, steps=4, batch=8)]
+        return [
+            Phase("classifier", lambda: experience.clips, self.train, self.begin, steps=4, batch=8, kind="classifier")
+        ]
 
     def begin(self):
         self.begin_optimizer(["classifier"], 1e-2)
@@ -105,7 +109,7 @@ class BranchAName(Linear):
                 self.add(name)
             self.begin_optimizer(["classifier", *self.names], 1e-2)
 
-        return [Phase("classifier", lambda: experience.clips, self.train, begin, steps=4, batch=8)]
+        return [Phase("classifier", lambda: experience.clips, self.train, begin, steps=4, batch=8, kind="classifier")]
 
     def add(self, name):
         setattr(self, name, nn.Linear(self.n_features, self.spec.n_classes))
@@ -156,7 +160,18 @@ class TwoViews(Linear):
     """batches of two views a clip, the first as it is, pulled together"""
 
     def phases(self, experience):
-        return [Phase("classifier", lambda: experience.clips, self.train, self.begin, steps=4, batch=8, views=2)]
+        return [
+            Phase(
+                "classifier",
+                lambda: experience.clips,
+                self.train,
+                self.begin,
+                steps=4,
+                batch=8,
+                kind="classifier",
+                views=2,
+            )
+        ]
 
     def train(self, batch):
         assert batch.clips.shape == (8, 2, *self.spec.clip_shape)
@@ -178,7 +193,7 @@ class FromBuffer(Linear):
     def phases(self, experience):
         return [
             Phase("store", lambda: experience.clips, self.store, epochs=1, shuffle=False, batch=16),
-            Phase("classifier", lambda: self.buffer, self.train, self.begin, epochs=2, batch=8),
+            Phase("classifier", lambda: self.buffer, self.train, self.begin, epochs=2, batch=8, kind="classifier"),
         ]
 
     def store(self, batch):
@@ -206,11 +221,13 @@ class Dark(Linear):
 
     def train(self, batch):
         loss = F.cross_entropy(self.classifier(pooled(batch.clips)), batch.target)
+        samples = len(batch)
         if len(self.buffer):
+            samples += 4
             old = self.buffer.sample(4)
             loss = loss + F.mse_loss(self.classifier(pooled(old.clips)), old.extra["logits"])
         self.optimize(loss)
-        return {"loss": float(loss.detach())}
+        return {"loss": float(loss.detach()), "samples": samples}
 
     def store(self, batch):
         self.buffer.offer(replace(batch, extra={"logits": self.predict(batch.clips)}), batch.clips)

@@ -110,7 +110,7 @@ def build_once(folder: Path, part: Path | None = None) -> Iterator[Path | None]:
         folder.parent.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder.parent / f"{(part or folder).name}.lock").acquire()
     except (OSError, NotImplementedError) as error:
-        raise OSError(f"cache folder {folder.parent} cannot be used: {error}") from error
+        raise OSError(f"cache folder {folder.parent} cannot be used: {error}; paths.cache=DIR names another") from error
     with lock:
         if folder.is_dir():
             yield None

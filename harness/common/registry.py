@@ -7,6 +7,7 @@ nothing. A plug-in's entry is the object itself, registered by a decorator while
 import fnmatch
 import importlib
 import inspect
+import keyword
 import re
 import sys
 from collections.abc import Callable, Iterator
@@ -48,9 +49,12 @@ class Entry(Generic[T]):
 class Registry(Generic[T]):
     """Names of one kind. `base` is the class (`module:object`) that each object must be or derive from."""
 
-    def __init__(self, kind: str, base: str = "", hint: str = ""):
-        """`kind` is the word for one of them in messages; `hint` is added to the message for an unknown name."""
-        self.kind, self.base, self.hint = kind, base, hint
+    def __init__(self, kind: str, base: str = "", hint: str = "", settable: bool = False):
+        """`kind` is the word for one of them in messages; `hint` is added to the message for an unknown name.
+
+        settable: settings are given as NAME.SETTING=VALUE, so a name is one word, or two with a colon between.
+        """
+        self.kind, self.base, self.hint, self.settable = kind, base, hint, settable
         self.entries: dict[str, Entry[T]] = {}
         REGISTRIES[kind] = self
 
@@ -64,10 +68,16 @@ class Registry(Generic[T]):
                 names both places.
         """
         if not isinstance(name, str) or not all(
-            part.isidentifier() for part in re.split("[:/]", name.replace("-", "_"))
+            part.isascii() and part.isidentifier() for part in re.split("[:/]", name.replace("-", "_"))
         ):
             raise ValueError(
                 f"{self.kind} {name!r}: a name is made of letters, digits, _ and -, and begins with a letter"
+            )
+        words = name.split(":")
+        if self.settable and (len(words) > 2 or any(not w.isidentifier() or keyword.iskeyword(w) for w in words)):
+            raise ValueError(
+                f"{self.kind} {name!r}: settings are given as NAME.SETTING=VALUE, so a name is made of letters, digits "
+                "and _, and is no word of Python's own; write e.g. my_method"
             )
         # A plug-in may be the first to import a module of the project, whose built-in list is made of texts.
         direct = _loading and sys._getframe(1).f_code.co_filename == str(_loading[-1])

@@ -1,7 +1,7 @@
 """From the words of the command line to the configs of single runs: defaults < profile, protocol, preset < words."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,16 +15,16 @@ from omegaconf.errors import OmegaConfBaseException
 import benchmarks
 from benchmarks import SETTINGS, protocols
 from harness.common import plugins
-from harness.common.files import sha256
 from harness.common.machine import cores, slots
-from harness.common.settings import check, declared, entry_files, recorded
+from harness.common.settings import check, recorded
 from harness.common.units import parse_bytes
 from harness.common.words import nearest
-from harness.config import hints, overrides, presets, store
-from harness.config.run_config import EXECUTION, BenchmarkChoice, Budget, Execution, MethodChoice, RunConfig, RunLog
+from harness.config import hints, of_method, overrides, presets, store
+from harness.config.run_config import EXECUTION, BenchmarkChoice, Budget, Execution, RunConfig, RunLog
 from harness.config.schema import CONF, GROUPS, Checkpoint, Command, Lock, seed_pairs
 from harness.loggers import LOGGERS
 from methods import METHODS, find, native
+from methods.answers import QUESTIONS, settings_of
 from methods.shared import pretrained
 from methods.shared.settings import SHARED, CompressorSettings
 from slurm.settings import Slurm
@@ -85,7 +85,13 @@ def _preset(arguments: list[overrides.Argument]) -> tuple[presets.Preset | None,
 
 
 def _long_form(argument: overrides.Argument) -> overrides.Argument:
-    """`cram.x` is short for `method.cram.x`."""
+    """`cram.x` is short for `method.cram.x`, `rule=ace` for `replay.rule=ace`, `derpp.x` for `rules.derpp.x`."""
+    if argument.key in (*QUESTIONS, "quality"):
+        return replace(argument, key=f"replay.{argument.key}")
+    for question, registry in QUESTIONS.items():
+        name, _, own = argument.key.partition(".")
+        if own and name in registry and own in {entry.name for entry in fields(settings_of(question, name))}:
+            return replace(argument, key=f"{question}s.{argument.key}")
     taken = {entry.name for entry in fields(Command)} | set(SHARED) | set(GROUPS)
     if argument.head in {name.partition(":")[0] for name in METHODS} and argument.head not in taken:
         return replace(argument, key=f"method.{argument.key}")
@@ -176,34 +182,37 @@ def _configs(command: dict[str, Any], chosen: Mapping[str, str], methods_set: se
     budget = Budget(_budget(command, chosen), memory["count"], memory["enforce"])
     benchmark, label, protocol = _what_is_learnt(command, chosen)
     pairs = seed_pairs(command["replicates"], command["seeds"], command["order_seeds"])
-    networks = [file for group, settings in SHARED.items() for file in entry_files(settings, command[group])]
     how, configs = _execution(command), []
+    of_benchmark = _files_of_benchmark(benchmark.name, protocol)
     for name in names:
-        settings = find(name).Settings
-        asked = store.settings_given(command, name)
-        check(settings, asked, f"method.{name.replace(':', '.')}.")
-        own, own_paths = _files_of_method(name, recorded(settings, asked))
-        files = _files(name, benchmark.name, protocol, [*entry_files(settings, own), *networks])
+        own = of_method.part(name, command)
         configs += [
             RunConfig(
                 benchmark=benchmark,
                 label=label,
                 setting=command["setting"],
                 protocol=protocol,
-                **shared,
+                **shared | {"replay": own.replay},
                 profile=chosen["profile"],
                 evaluate=command["evaluate"],
                 memory=budget,
                 precision=command["precision"],
-                method=MethodChoice(name, own),
+                method=own.method,
                 seed=seed,
                 order_seed=order_seed,
-                plugins=files,
-                execution=replace(how, paths={**how.paths, **paths, **own_paths}),
+                plugins=of_method.listed([*own.files, *of_benchmark]),
+                execution=replace(how, paths={**how.paths, **paths, **own.paths}),
+                answers=own.answers,
             )
             for seed, order_seed in pairs
         ]
     return configs
+
+
+def _files_of_benchmark(benchmark: str, protocol: str) -> list[Path | None]:
+    """The user's files that benchmark and protocol are in."""
+    known = protocols.PROTOCOLS.entries.get(protocol)
+    return [benchmarks.BENCHMARKS.entries[benchmark].file, known.file if known else None]
 
 
 def _execution(command: dict[str, Any]) -> Execution:
@@ -212,7 +221,7 @@ def _execution(command: dict[str, Any]) -> Execution:
     groups = {
         "checkpoint": Checkpoint(**command["checkpoint"]),
         "lock": Lock(**command["lock"]),
-        "log": RunLog(**log, plugins=_listed([LOGGERS.entries[name].file for name in log["to"]])),
+        "log": RunLog(**log, plugins=of_method.listed([LOGGERS.entries[name].file for name in log["to"]])),
         "slurm": Slurm(**command["slurm"]),
         "out": str(Path(command["out"]).expanduser().resolve()),
         "paths": {"cache": _cache(command)},
@@ -223,33 +232,6 @@ def _execution(command: dict[str, Any]) -> Execution:
 
 def _cache(command: dict[str, Any]) -> str:
     return str(Path(command["paths"]["cache"] or benchmarks.default_cache()).expanduser().resolve())
-
-
-def _files(method: str, benchmark: str, protocol: str, chosen: list[Path]) -> list[dict[str, str]]:
-    """The user's files that a run is known by, and what these import.
-
-    They are those of its method, benchmark and protocol, and of `chosen`: what its settings name, such as a network.
-    """
-    used = [METHODS.entries[method].file, benchmarks.BENCHMARKS.entries[benchmark].file]
-    if protocol in protocols.PROTOCOLS:
-        used.append(protocols.PROTOCOLS.entries[protocol].file)
-    return _listed([*used, *chosen])
-
-
-def _files_of_method(method: str, settings: dict[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """A method's settings with the sha256 of each file in place of its path, and the paths, by METHOD.SETTING."""
-    settings, paths = dict(settings), {}
-    for entry in fields(find(method).Settings):
-        if declared(entry).kind == "file" and settings.get(entry.name):
-            name, path = f"{method}.{entry.name}", Path(settings[entry.name]).expanduser().resolve()
-            if not path.is_file():
-                raise ValueError(f"{name}: no file '{path}'")
-            settings[entry.name], paths[name] = sha256(path), str(path)
-    return settings, paths
-
-
-def _listed(files: Iterable[Path | None]) -> list[dict[str, str]]:
-    return [each for file in dict.fromkeys(files) if file for each in plugins.LOADED[file].files()]
 
 
 def _loaded(settings: CompressorSettings) -> tuple[CompressorSettings, dict[str, str]]:

@@ -8,13 +8,14 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from benchmarks import SETTINGS
 from harness.common.plugins import Listed
 from harness.common.settings import declared, default_of, recorded
 from harness.config.schema import Checkpoint, Command, Lock, Log
+from methods.answers import QUESTIONS
 from methods.shared.settings import (
     SHARED,
     ClassifierSettings,
@@ -98,6 +99,7 @@ class RunConfig:
     order_seed: int
     plugins: Listed
     execution: Execution
+    answers: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # forms, rules, ... -> answer -> settings
 
     @classmethod
     def of(cls, content: Any) -> "RunConfig":
@@ -115,9 +117,10 @@ class RunConfig:
                 "method": MethodChoice(**content["method"]),
                 "memory": Budget(**content["memory"]),
                 "execution": Execution(**older | how | {name: of(**how.get(name, {})) for name, of in NESTED.items()}),
+                "answers": {key: content[key] for key in ANSWERS if key in content},
                 **{name: group(**content.get(name, {})) for name, group in SHARED.items()},
             }
-            return cls(**content | parts)
+            return cls(**{key: value for key, value in content.items() if key not in ANSWERS} | parts)
         except (KeyError, TypeError, AttributeError) as error:
             raise ValueError(f"it is no config of a run of this version ({error}); ask for the run again") from error
 
@@ -132,7 +135,8 @@ class RunConfig:
             "execution": self._how(),
         }
         content = {entry.name: getattr(self, entry.name) for entry in fields(self)} | shared | parts
-        return {name: value for name, value in content.items() if value or name not in shared}
+        del content["answers"]
+        return {name: value for name, value in content.items() if value or name not in shared} | dict(self.answers)
 
     def _how(self) -> dict[str, Any]:
         how = {entry.name: getattr(self.execution, entry.name) for entry in fields(self.execution)}
@@ -157,5 +161,6 @@ class RunConfig:
         return re.sub(r"[^A-Za-z0-9._-]", "-", name) + "-" + hashlib.sha256(text.encode()).hexdigest()[:10]
 
 
+ANSWERS = tuple(f"{question}s" for question in QUESTIONS)
 EXECUTION = tuple(entry.name for entry in fields(Execution))
 NESTED: dict[str, Any] = {"checkpoint": Checkpoint, "lock": Lock, "log": RunLog, "slurm": Slurm}

@@ -12,13 +12,14 @@ from benchmarks import SETTINGS, protocols
 from harness.common.settings import text_settings
 from harness.config.schema import GROUPS, Command, all_settings
 from methods import METHODS, find
+from methods.answers import QUESTIONS, settings_of
 from methods.shared.settings import SHARED
 
 
 def store_schema() -> None:
     """Make what is defined in Python known to Hydra: the settings, the benchmarks' options, the protocols."""
     known = ConfigStore.instance()
-    parts = {**SHARED, "method": _own_settings()}
+    parts = {**SHARED, "method": _own_settings(), **{f"{question}s": _of_answers(question) for question in QUESTIONS}}
     root = make_dataclass(
         "Settings",
         [(name, part, field(default_factory=part)) for name, part in parts.items()]
@@ -50,6 +51,13 @@ def _own_settings() -> type:
         node = make_dataclass(family.title(), members)
         plain.append((family, node, field(default_factory=node)))
     return make_dataclass("Method", plain)
+
+
+def _of_answers(question: str) -> type:
+    """A dataclass of the settings of all answers to a question that have some, by name."""
+    groups = {name: settings_of(question, name) for name in QUESTIONS[question]}
+    of_each = [(name, group, field(default_factory=group)) for name, group in groups.items() if fields(group)]
+    return make_dataclass(question.title(), of_each)
 
 
 def settings_given(command: dict[str, Any], name: str) -> dict[str, Any]:
@@ -99,5 +107,7 @@ def texts() -> set[str]:
     """The settings whose values are texts: names, folders, files."""
     groups = all_settings()
     groups |= {f"method.{name.replace(':', '.')}.": find(name).Settings for name in METHODS}
+    groups |= {f"{question}s.{name}.": settings_of(question, name) for question in QUESTIONS
+               for name in QUESTIONS[question]}  # fmt: skip
     groups |= {f"{prefix}.": group for name, group in SETTINGS.items() for prefix in (name, "benchmark")}
     return {"protocol", *(key for prefix, group in groups.items() for key in text_settings(group, prefix))}

@@ -1,4 +1,4 @@
-"""What the screen shows while runs go on: one bar per run on a terminal, plain lines elsewhere (always on stderr)."""
+"""What is shown while runs go on: one bar per run on a terminal, a text in a notebook, lines elsewhere (on stderr)."""
 
 import time
 from collections import Counter
@@ -60,9 +60,15 @@ class Display:
         self.over = 0
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), TextColumn("{task.fields[where]}"))
         self.bars = Progress(*columns, console=self.console, disable=not self.console.is_terminal)
+        self.block: Any = None  # of a notebook
+        self.block_lines: dict[str, str] = {}  # by run
 
     def __enter__(self) -> "Display":
         self.bars.start()
+        if self.console.is_jupyter:
+            from IPython.display import display  # no dependency of ours, but in a notebook it is there
+
+            self.block = display({"text/plain": ""}, raw=True, display_id=True)
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -81,9 +87,11 @@ class Display:
         where = position_text(position, clock.left(n))
         if self.console.is_terminal:
             self.bars.update(self.tasks[run_id], completed=clock.share(n), where=where)
+        elif self.block is not None:
+            self._line(f"{self.names[run_id]}: {clock.share(n):4.0%}  {where}", run_id)
         elif left_one or time.monotonic() - self.lines[run_id] >= LINE_SECONDS:
             self.lines[run_id] = time.monotonic()
-            self._line(f"{self.names[run_id]}: {where}")
+            self._line(f"{self.names[run_id]}: {where}", run_id)
 
     def finish(self, run_id: str, state: str, reason: str | None) -> None:
         """A run is over."""
@@ -92,10 +100,14 @@ class Display:
             self.bars.remove_task(self.tasks.pop(run_id))
         took = seconds_text(time.monotonic() - self.clocks[run_id].started)
         why = f": {reason}" if reason else ""
-        self._line(f"{self.names[run_id]}: {state} after {took}{why} ({self.over} of {len(self.names)} runs)")
+        self._line(f"{self.names[run_id]}: {state} after {took}{why} ({self.over} of {len(self.names)} runs)", run_id)
 
-    def _line(self, text: str) -> None:
-        self.console.print(text, markup=False, soft_wrap=True)
+    def _line(self, text: str, run_id: str) -> None:
+        if self.block is None:
+            self.console.print(text, markup=False, soft_wrap=True)
+            return
+        self.block_lines[run_id] = text
+        self.block.update({"text/plain": "\n".join(self.block_lines.values())}, raw=True)
 
 
 def position_text(position: dict[str, Any], left: float | None) -> str:

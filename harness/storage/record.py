@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from harness.common.files import write_json
+from harness.common.files import sha256, write_json
 from harness.common.sources import git_state, uncommitted
-from results.schema import comparable, validate
+from results.schema import check_known, comparable, signed, validate
 
-__all__ = ["circumstance", "comparable", "differences", "peak_process_bytes", "write"]
+__all__ = ["check_known", "circumstance", "comparable", "differences", "peak_process_bytes", "write"]
 
 PACKAGES = ("torch", "torchvision", "numpy", "pandas", "av", "avalanche-lib", "submitit", "hydra-core")
 
@@ -44,10 +44,16 @@ def peak_process_bytes() -> int:
     return peak if platform.system() == "Darwin" else peak * 1024
 
 
-def write(folder: Path, record: dict[str, Any]) -> None:
-    """Validate the record by results/record.schema.json and write record.json. A run is done once the file exists."""
-    validate(record)
-    write_json(folder / "record.json", record, durable=True)
+def write(folder: Path, record: dict[str, Any]) -> dict[str, Any]:
+    """Write record.json, validated by results/record.schema.json; a run is done once the file exists.
+
+    Returns the record with the checksums of itself and of the predictions beside it.
+    """
+    predictions = folder / "predictions.npz"
+    content = signed({**record, "predictions_sha256": sha256(predictions) if predictions.exists() else None})
+    validate(content)
+    write_json(folder / "record.json", content, durable=True)
+    return content
 
 
 def differences(one: Any, other: Any, path: str = "record") -> list[str]:

@@ -3,7 +3,7 @@
 import copy
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -191,8 +191,20 @@ class _Taken(torch.utils.data.Dataset):
     def __len__(self) -> int:
         return len(self.plan)
 
-    def __getitem__(self, step: int) -> Batch:
-        return self.source.take(*self.plan[step])
+    def __getitem__(self, step: int) -> tuple[torch.Tensor | np.ndarray, dict[str, Any]]:
+        """The clips, and the rest of a batch as arrays, which go through a pipe and not through shared memory."""
+        batch = self.source.take(*self.plan[step])
+        rest = {"target": batch.target.numpy(), "sample_id": batch.sample_id.numpy(),
+                "labels": {name: values.numpy() for name, values in batch.labels.items()}}  # fmt: skip
+        try:
+            return batch.clips.share_memory_(), rest
+        except RuntimeError:  # /dev/shm is small, as in many containers; without this, the loader would wait for ever
+            return batch.clips.numpy(), rest
+
+
+def _as_it_is(batch: Any) -> Any:
+    """For the loader, which else would make tensors in shared memory of all arrays."""
+    return batch
 
 
 def batches(source: Source, plan: Plan, first: int, last: int, workers: int = 0) -> Iterator[Batch]:
@@ -215,7 +227,15 @@ def _ahead(source: ClipSource, plan: list[tuple[np.ndarray, np.ndarray]], worker
     # its own: the loader would draw from the global one.
     start = "fork" if sys.platform == "linux" else None
     loader = DataLoader(_Taken(on_cpu, plan), batch_size=None, num_workers=workers, generator=torch.Generator(),
-                        multiprocessing_context=start, pin_memory=on_gpu)  # fmt: skip
-    for batch in loader:
-        yield replace(batch, target=batch.target.to(source.device, non_blocking=on_gpu),
-                      clips=batch.clips.to(source.device, non_blocking=on_gpu))  # fmt: skip
+                        multiprocessing_context=start, pin_memory=on_gpu, collate_fn=_as_it_is)  # fmt: skip
+    try:
+        for clips, rest in loader:
+            labels = {name: torch.from_numpy(values) for name, values in rest["labels"].items()}
+            yield Batch(target=torch.from_numpy(rest["target"]).to(source.device, non_blocking=on_gpu),
+                        sample_id=torch.from_numpy(rest["sample_id"]), labels=labels,
+                        clips=torch.as_tensor(clips).to(source.device, non_blocking=on_gpu))  # fmt: skip
+    except (RuntimeError, OSError, EOFError) as error:
+        if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+            raise
+        advice = "give the run more memory, or fewer of them (loader_workers=0: none)"
+        raise RuntimeError(f"a process that decodes clips ahead was ended from outside: {error}; {advice}") from error

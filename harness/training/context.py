@@ -1,6 +1,6 @@
 """What a run is made of, resolved from its config: benchmark, stream, spec and a fresh method."""
 
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,14 @@ import benchmarks
 from benchmarks import protocols
 from benchmarks.stream import Experience, build_stream
 from harness.common import plugins, sources
+from harness.common.files import sha256
+from harness.common.settings import declared
 from harness.common.sources import ROOT, sources_hash
 from harness.common.words import unknown
 from harness.config.run_config import RunConfig
 from harness.training.batches import Augmentation, ClipSource
 from methods import METHODS, find
+from methods.answers import QUESTIONS, answered
 from methods.contract import Method, Spec
 from methods.shared import pretrained
 from methods.shared.classifier import pixel_classifier
@@ -28,7 +31,7 @@ class Context:
     def __init__(self, config: RunConfig, described: benchmarks.Benchmark | None = None):
         self.config = config
         plugins.load_listed(plugins.of_run(config.plain()), ROOT)
-        self.cls = find(config.method.name)
+        self.cls = answered(find(config.method.name), asdict(config.replay))
         self._check_uses()
         self.device = _device(config.execution.device)
         chosen, cache = config.benchmark, Path(config.execution.paths["cache"])
@@ -51,14 +54,14 @@ class Context:
             replay=config.replay,
             training=config.training,
             weights=_weights(config),
+            answers={question: dict(config.answers.get(f"{question}s", {})) for question in QUESTIONS},
         )
         self._labels = {name: np.unique(self.table.frame[name], return_inverse=True)[1] for name in self.table.labels}
 
     def method(self) -> Method:
         """A fresh method; its weights come from torch's global generator, its draws from its own."""
         generator = torch.Generator().manual_seed(self.config.seed + 1)
-        settings = self.cls.Settings(**self.config.method.settings)
-        return self.cls(self.spec, settings, generator)
+        return self.cls(self.spec, self.cls.Settings(**self._settings()), generator)
 
     def reference_bytes(self) -> int | None:
         """Bytes of the network that a pixel method trains with these settings; None where there can be no such network.
@@ -85,6 +88,18 @@ class Context:
     def clips(self, experience: Experience) -> ClipSource:
         augmentation = Augmentation.of(self.benchmark, experience.indices)
         return ClipSource(self.reader, experience.indices, experience.targets, self._labels, self.device, augmentation)
+
+    def _settings(self) -> dict[str, Any]:
+        """The method's own settings, with the paths of files, whose bytes must be those that the config names."""
+        settings, paths = dict(self.config.method.settings), self.config.execution.paths
+        for entry in fields(self.cls.Settings):
+            if declared(entry).kind == "file" and settings.get(entry.name):
+                name = f"{self.config.method.name}.{entry.name}"
+                if not Path(paths[name]).is_file() or sha256(Path(paths[name])) != settings[entry.name]:
+                    raise ValueError(f"{name}: '{paths[name]}' is not the file that the run was asked for with; "
+                                     "ask for it again")  # fmt: skip
+                settings[entry.name] = paths[name]
+        return settings
 
     def _check_uses(self) -> None:
         """ValueError where the method says that it uses a shared setting that there is none of."""

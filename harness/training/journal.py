@@ -2,10 +2,13 @@
 
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from harness.common.files import sync_file
 
 LINES = ("experiences.jsonl", "steps.jsonl")
 Progress = Callable[[dict[str, Any]], None]
@@ -87,11 +90,24 @@ class Journal:
     def state(self) -> dict[str, Any]:
         self.add_time()
         paths = {name: self.folder / name for name in LINES}
+        for path in (path for path in paths.values() if path.exists()):
+            sync_file(path)  # the checkpoint, which is on the disk for certain, names their lengths
         lengths = {name: path.stat().st_size if path.exists() else 0 for name, path in paths.items()}
         return {"work": self.work, "seconds": self.seconds, "restarts": self.restarts, "lengths": lengths}
 
     def load(self, state: dict[str, Any]) -> None:
         self.work, self.seconds, self.restarts = state["work"], state["seconds"], state["restarts"] + 1
         for name, length in state["lengths"].items():
-            if (self.folder / name).exists():
-                os.truncate(self.folder / name, length)  # what was written after the checkpoint is done again
+            if (self.folder / name).exists() or length:
+                self._cut(self.folder / name, length)
+
+    def _cut(self, path: Path, length: int) -> None:
+        """Cut off what was written after the checkpoint, which is done again; say so where earlier lines are lost."""
+        with open(path, "a+b") as file:
+            there = file.seek(0, os.SEEK_END)
+            if there < length:
+                file.seek(0)
+                length = file.read().rfind(b"\n") + 1
+                print(f"{path}: lines from before the checkpoint are lost (it ends at byte {there:,}); the run goes on "
+                      "from the checkpoint, and its record is whole", file=sys.stderr)  # fmt: skip
+            file.truncate(length)

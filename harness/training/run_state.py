@@ -13,6 +13,7 @@ import torch
 
 from harness.common import sources
 from harness.common.files import sync_file
+from harness.common.machine import give_memory_back
 from harness.config.run_config import RunConfig
 from harness.launching.signals import Interrupted, Stop
 from harness.loggers.telling import Loggers
@@ -45,6 +46,7 @@ class RunState:
         random.seed(seed)
         with self.stop.at_once():  # videos may have to be made
             self.context = context = Context(config)
+        record.check_known(context.fields())  # a name that no record can hold costs no training
         self.stream, self.method = context.stream, context.method()
         self.evaluation = Evaluation(
             context.stream, context.items(), context.reader, context.device, context.table, seed
@@ -81,6 +83,7 @@ class RunState:
         """Ask for the method's report, drop what is local to the task, close the clips; measure memory and drift."""
         self.numbers.report(self.method, experience)
         self.method.end_experience()
+        give_memory_back()
         if experience.is_pretraining:
             if stored_ids(self.method) & experience.own_ids:
                 raise ValueError(
@@ -232,7 +235,7 @@ class RunState:
         if len(self.sources) > 1:  # checkpoint.resume=force
             content["earlier_sources"] = self.sources[:-1]
         sync_file(self.folder / "predictions.npz")
-        record.write(self.folder, content)
+        content = record.write(self.folder, content)
         live = {name: module.state_dict() for name, module in self.method.live().items()}
         self.checkpoints.end(self.execution.checkpoint.keep, live)
         self.loggers.end()

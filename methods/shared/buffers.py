@@ -316,15 +316,16 @@ def buffer_of(
     live: int,
     reserved: int = 0,
     extra: dict[str, int] | None = None,
+    selection: str = "",
 ) -> "Buffer | PayloadBuffer":
     """A buffer in any form, as large as the budget allows beside `reserved` and `live` bytes.
 
-    `extra`: see Store. Which clips stay is up to the selection that `replay.selection` names.
+    `extra`: see Store. `selection` says which clips stay; by default it is that of `replay.selection`.
 
     Raises:
         ValueError: there is no budget, or it holds not one clip; `what` names the method in the line.
     """
-    selection = spec.replay.selection
+    selection = selection or spec.replay.selection or "reservoir"
     if isinstance(form, PayloadForm):
         left = bytes_for_clips(spec, reserved, live)
         return PayloadBuffer(form, left, generator, spec.device, extra, selection, what)

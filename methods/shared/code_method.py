@@ -1,14 +1,16 @@
 """What methods that learn from codes share: compressor, encode once, classifier on codes, prediction."""
 
-from typing import Any
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from methods.contract import Batch, Experience, Log, Method, Phase, Spec, evaluating
+from methods.answers import Answers
+from methods.contract import Batch, Experience, Log, Phase, evaluating
 from methods.forms.codes import CodeRows
 from methods.forms.devices import Stopwatch
-from methods.shared.buffers import Buffer, Store, buffer_of
+from methods.networks.head import Headed
+from methods.shared.buffers import Buffer, Store
 from methods.shared.classifier import code_classifier
 from methods.shared.code_size import code_shape, index_bits
 from methods.shared.compressor import Compressor, to_float
@@ -21,31 +23,34 @@ class CodeMethod(ReplayMethod):
     """Compress, classify codes, keep codes in the buffer; subclasses say in `phases` how the compressor goes on."""
 
     task_local = ("codes", "looked")
-    NOT_STATE = Method.NOT_STATE | {"rows"}
+    NOT_STATE = ReplayMethod.NOT_STATE | {"rows"}
+    answers: ClassVar[Answers | None] = Answers(form="codes")
+    buffer: Buffer
 
-    def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
-        super().__init__(spec, settings, generator)
+    def make_networks(self) -> None:
+        spec = self.spec
         self.compressor = self.placed(Compressor(spec.clip_shape, spec.compressor))
         if spec.weights is not None:
             self.compressor.load_state_dict(spec.weights)
-        classes = spec.n_pretraining_classes or spec.n_classes
-        self.classifier = self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
+        self.classifier = self.classifier_for(spec.n_pretraining_classes or spec.n_classes)
         self.rows = CodeRows(code_shape(spec.clip_shape, spec.compressor), index_bits(spec.compressor))
         self.codes = Store(self.rows, 0, spec.device)
-        self.buffer: Buffer = self.new_buffer()
+
+    def fresh_classifier(self) -> Headed:
+        return self.classifier_for(self.spec.n_classes)
+
+    def classifier_for(self, n_classes: int) -> Headed:
+        """A classifier with new weights."""
+        spec = self.spec
+        return self.placed(code_classifier(spec.clip_shape, spec.compressor, spec.classifier, n_classes))
 
     def new_buffer(self) -> Buffer:
         """A buffer as large as the budget allows; a bound has no budget and its buffer grows."""
         if self.bound:
             return Buffer(self.rows, 0, self.generator, self.spec.device)
-        what = f"method {self.name}"
-        buffer = buffer_of(self.rows, self.spec, self.generator, what, self.live_bytes(), self.reserved_bytes())
+        buffer = self.buffer_in(self.rows)
         assert isinstance(buffer, Buffer)
         return buffer
-
-    def reserved_bytes(self) -> int:
-        """Bytes carried beside codes, labels and ids."""
-        return 0
 
     def compressor_phase(self, experience: Experience) -> Phase:
         """Train the compressor on current clips and, after the first experience, on rehearsed ones."""
@@ -92,15 +97,16 @@ class CodeMethod(ReplayMethod):
 
     def train_compressor(self, batch: Batch) -> Log:
         clips, n_old = to_float(batch.clips), self.spec.compressor.batch - len(batch)
-        watch = Stopwatch(self.spec.device)
+        rehearsal: Log = {}
         if n_old and self.rehearses():
+            watch = Stopwatch(self.spec.device)
             clips = torch.cat([clips, self.rehearsed_clips(n_old)])
-        watch.stop()
+            watch.stop()
+            rehearsal = {"rehearsal_seconds": watch}
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
         self.optimize(loss)
-        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips),
-                "rehearsal_seconds": watch}  # fmt: skip
+        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips), **rehearsal}
 
     def encode(self, batch: Batch) -> None:
         views, clips = self.spec.classifier.views, batch.clips
@@ -111,5 +117,5 @@ class CodeMethod(ReplayMethod):
             self.codes.append(batch, self.compressor.encode(clips))
 
     def predict(self, clips: Tensor) -> Tensor:
-        with evaluating(self.compressor, self.classifier):
-            return self.classifier(self.compressor.embed(self.compressor.encode(clips)))
+        with evaluating(self.compressor):
+            return self.answer(self.compressor.embed(self.compressor.encode(clips)))

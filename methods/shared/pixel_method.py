@@ -4,10 +4,13 @@ from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from methods.contract import Batch, Clips, Experience, Phase, Spec, evaluating
+from methods.answers import NOTHING
+from methods.contract import Batch, Clips, Experience, Phase
+from methods.forms import FORMS
+from methods.networks.head import Headed
+from methods.shared.buffers import Buffer, PayloadBuffer
 from methods.shared.classifier import pixel_classifier
 from methods.shared.replay_method import ReplayMethod
 from methods.shared.settings import STEM
@@ -18,10 +21,28 @@ class PixelMethod(ReplayMethod):
 
     uses: ClassVar[tuple[str, ...]] = (*STEM, "classifier", "replay", "training")
 
-    def __init__(self, spec: Spec, settings: Any, generator: torch.Generator):
-        super().__init__(spec, settings, generator)
-        classes = spec.n_pretraining_classes or spec.n_classes
-        self.classifier = self.placed(pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, classes))
+    def make_networks(self) -> None:
+        spec = self.spec
+        self.classifier = self.classifier_for(spec.n_pretraining_classes or spec.n_classes)
+
+    def fresh_classifier(self) -> Headed:
+        return self.classifier_for(self.spec.n_classes)
+
+    def classifier_for(self, n_classes: int) -> Headed:
+        """A classifier with new weights."""
+        spec = self.spec
+        return self.placed(pixel_classifier(spec.clip_shape, spec.compressor, spec.classifier, n_classes))
+
+    def kept(self) -> tuple[str, Any]:
+        """What is kept of a clip, and in which quality."""
+        return self.chosen.form, self.spec.replay.quality
+
+    def new_buffer(self) -> Buffer | PayloadBuffer | None:
+        form, quality = self.kept()
+        return None if form == NOTHING else self.buffer_in(FORMS.get(form)(self.spec.clip_shape, quality))
+
+    def phases(self, experience: Experience) -> list[Phase]:
+        return self.learning_phases(experience)
 
     def inputs(self, batch: Batch) -> Tensor:
         return batch.clips
@@ -38,5 +59,4 @@ class PixelMethod(ReplayMethod):
         return replace(super().classifier_phase(experience), sampler=one_view_each if views > 1 else None)
 
     def predict(self, clips: Tensor) -> Tensor:
-        with evaluating(self.classifier):
-            return self.classifier(clips)
+        return self.answer(clips)

@@ -16,17 +16,22 @@ def fresh_part(total: int, share: float, has_past: bool, iid: bool = False) -> i
     return total if iid or not has_past else max(1, total - round(total * share))
 
 
-def replayed_part(batch: Batch, total: int, replay: ReplaySettings, buffer: Any, n_current: int) -> tuple[Batch, int]:
-    """The batch filled up to `total` with a draw from the buffer (len, sample, generator), and the size of the draw."""
+def replayed_part(
+    batch: Batch, total: int, replay: ReplaySettings, buffer: Any, n_current: int
+) -> tuple[Batch, Batch | None]:
+    """The current part of a batch, and a draw from the buffer (len, sample, generator) that fills it up to `total`.
+
+    Instead of an empty draw comes None.
+    """
     if buffer is None or len(buffer) == 0:
-        return batch, 0
+        return batch, None
     n_old = total - len(batch)
     if replay.iid:
         odds = torch.full((total,), len(buffer) / (len(buffer) + n_current))
         n_old = int(torch.bernoulli(odds, generator=buffer.generator).sum())
     if n_old == 0:
-        return batch, 0
-    return joined(first(batch, total - n_old), buffer.sample(n_old)), n_old
+        return batch, None
+    return first(batch, total - n_old), buffer.sample(n_old)
 
 
 def first(batch: Batch, n: int) -> Batch:

@@ -1,10 +1,16 @@
 """Settings that all methods share, declared once; imports no torch so that `--help` stays quick."""
 
 from dataclasses import dataclass
+from typing import Any
 
+from harness.common.registry import Registry
 from harness.common.settings import choice, integer, loguniform, setting, uniform
+from methods.forms import FORMS
+from methods.heads import HEADS
 from methods.networks import CLASSIFIERS, COMPRESSORS
+from methods.rules import RULES
 from methods.selection import SELECTIONS
+from methods.upkeeps import UPKEEPS
 
 
 def steps_of(settings: "CompressorSettings | ClassifierSettings", n_clips: int, n_merged: int = 1) -> int:
@@ -14,6 +20,12 @@ def steps_of(settings: "CompressorSettings | ClassifierSettings", n_clips: int, 
     `epochs`, an epoch has as many steps as full batches of current clips would take, whatever share is replayed.
     """
     return settings.epochs * -(-n_clips // (settings.batch * n_merged)) if settings.epochs else settings.steps
+
+
+def _answer(help: str, registry: Registry[Any]) -> Any:
+    """A setting that names an answer to a question (methods/answers.py); empty: the method's own answer."""
+    return setting("", f"{help}; default: the method's own", choices=lambda: ("", *registry), registry=registry,
+                   since="0.2")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -132,9 +144,12 @@ class ReplaySettings:
         0.5, "share of a compressor batch that is decoded from the buffer", search=uniform(0.3, 0.7)
     )
     iid: bool = setting(False, "draw each batch from the union of current and stored samples instead of by `share`")
-    selection: str = setting(
-        "reservoir", "which of the clips seen stay in the buffer", registry=SELECTIONS, since="0.2"
-    )
+    form: str = _answer("what is kept of a clip", FORMS)
+    quality: Any = setting(0, "of a form with a quality", kind="any", zero="the form's own", since="0.2")
+    upkeep: str = _answer("what happens to codes while the compressor learns on", UPKEEPS)
+    selection: str = _answer("which of the clips seen stay in the buffer", SELECTIONS)
+    rule: str = _answer("how the classifier learns from current and stored samples", RULES)
+    head: str = _answer("who answers at test time", HEADS)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,9 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from results.style import drawable
+
+LEGEND_LINES = 20
 MOST = 24  # panels of a figure; the CSV file holds the data of all
 Plot = tuple[Figure, Any]  # a figure and the data frame that it shows
 
@@ -50,9 +53,13 @@ def wrapped(title: str, width: int) -> str:
 
 
 def plain(text: str, width: int = 60) -> str:
-    """Text that matplotlib prints as it is. Without this, a dollar sign would begin a formula."""
+    """Text that matplotlib prints as it is. Without this, a dollar sign would begin a formula.
+
+    A character that no font of this machine holds is shown by its number, so that labels stay apart.
+    """
     text = text if len(text) <= width else text[: width - 1] + "…"
-    return "".join(c if c.isprintable() else "?" for c in text).replace("$", r"\$")
+    shown = (c if ord(c) in drawable() else f"\\u{ord(c):04x}" if c.isprintable() else "?" for c in text)
+    return "".join(shown).replace("$", r"\$")
 
 
 def legend(figure: Any, axes: Sequence[Any]) -> None:
@@ -62,4 +69,5 @@ def legend(figure: Any, axes: Sequence[Any]) -> None:
         for handle, label in zip(*axis.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
     if handles:
-        figure.legend(handles.values(), handles.keys(), loc="outside right center")
+        columns = -(-len(handles) // LEGEND_LINES)
+        figure.legend(handles.values(), handles.keys(), loc="outside right center", ncols=columns)

@@ -1,0 +1,29 @@
+"""Rules: how the classifier learns from the current and the replayed part of a batch. One file a rule.
+
+A rule is a class with `loss(current, replayed, experience)`; methods/rules/rule.py says what else it may give. It works
+on clips and on codes alike, unless it says `of="clips"`. This file lists the built-in ones and imports none of them.
+"""
+
+from typing import TYPE_CHECKING
+
+from harness.common.registry import Registry
+
+if TYPE_CHECKING:
+    from methods.rules.rule import Rule
+
+# Facts: `source` says where a rule comes from; `needs="buffer"` that it makes no sense without stored samples;
+# `of="clips"` or `of="codes"` that it works on these alone.
+RULES: "Registry[type[Rule]]" = Registry("rule", base="methods.rules.rule:Rule")
+RULES.add(
+    "er",
+    "methods.rules.er:ER",
+    "cross-entropy over all classes, current and replayed samples alike",
+    source="Chaudhry et al. 2019, On Tiny Episodic Memories",
+)
+RULES.add(
+    "ace",
+    "methods.rules.ace:ACE",
+    "current samples do not push older classes away",
+    source="Caccia et al. 2022, New Insights on Reducing Abrupt Representation Change, section 4",
+    needs="buffer",
+)
