@@ -296,7 +296,9 @@ def run_of(method: str, seed: int, final: float, budget: int) -> object:
 
 
 asked = st.lists(
-    st.tuples(st.sampled_from(["cram", "er", "joint"]), st.integers(0, 4), st.floats(0, 1), st.sampled_from([1000, 2000])),
+    st.tuples(
+        st.sampled_from(["cram", "er", "joint"]), st.integers(0, 4), st.floats(0, 1), st.sampled_from([1000, 2000])
+    ),
     min_size=1, max_size=12, unique_by=lambda run: (run[0], run[1], run[3]),
 )  # fmt: skip
 
