@@ -27,3 +27,21 @@ RULES.add(
     source="Caccia et al. 2022, New Insights on Reducing Abrupt Representation Change, section 4",
     needs="buffer",
 )
+RULES.add(
+    "grcl",
+    "methods.rules.grcl:GRCL",
+    "parameters that mattered before are held where they were, by one bit each",
+    source="GRCL, gated regularization; importance of Aljundi et al. 2018, MAS",
+)
+RULES.add(
+    "memo",
+    "methods.rules.memo:MEMO",
+    "a new last block an experience; the older ones are frozen and counted",
+    source="Zhou et al. 2023, A Model or 603 Exemplars",
+)
+RULES.add(
+    "prd",
+    "methods.rules.prd:PRD",
+    "prototypes of old classes keep their relation to new samples",
+    source="Asadi et al. 2023, Prototype-Sample Relation Distillation",
+)
