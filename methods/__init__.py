@@ -45,10 +45,6 @@ METHODS.add(
     "codes of a compressor that is frozen after the first experience or pre-training, or as loaded",
 )  # fmt: skip
 METHODS.add(
-    "grcl", "methods.grcl:GRCL",
-    "fine-tuning in which parameters that mattered are held, by one bit each; no clips kept",
-)  # fmt: skip
-METHODS.add(
     "joint",
     "methods.joint:Joint",
     "bound: a pixel classifier trained on all experiences at once, with as many steps in all",
@@ -59,10 +55,6 @@ METHODS.add(
     "methods.joint_codes:JointCodes",
     "bound: compressor and classifier trained on all experiences at once, with as many steps in all",
 )
-METHODS.add(
-    "memo", "methods.memo:MEMO",
-    "replay with a new block of the classifier an experience; the blocks are paid for",
-)  # fmt: skip
 METHODS.add(
     "naive", "methods.naive:Naive", "fine-tuning on pixels, no memory",
     also=("finetune", "finetuning", "fine_tuning", "sgd", "lower_bound"),
@@ -77,10 +69,6 @@ METHODS.add(
     "methods.no_snapshot:NoSnapshot",
     "codes neither refreshed nor rehearsed by the compressor; pays for no snapshot",
 )
-METHODS.add(
-    "prd", "methods.prd:PRD",
-    "prototypes that keep their relation to new samples; no clips kept",
-)  # fmt: skip
 METHODS.add(
     "refresh_only",
     "methods.refresh_only:RefreshOnly",

@@ -93,6 +93,39 @@ def test_aqm_holds_more_clips_after_the_freeze():
     assert record["memory"]["carried_max"] <= record["memory"]["budget"]
 
 
+# ---- rules that grow or distil
+
+SMALL = ("classifier.width=32", "memory.budget=300kB")
+RULED = [("er", "rule=memo"), ("er", "rule=memo", "form=codes", "upkeep=frozen"), ("naive", "rule=prd"),
+         ("naive", "rule=grcl")]  # fmt: skip
+
+
+@pytest.mark.parametrize("words", RULED)
+def test_a_rule_stays_within_its_budget_and_goes_on_where_it_was_stopped(words):
+    whole, _ = tiny.done(*words, *SMALL)
+    assert whole["memory"]["carried_max"] <= 300_000
+    begun = tiny.begun(*words, *SMALL)
+    begun.next_experience()
+    tiny.same(whole, tiny.Run(begun.config, begun.folder).to_the_end())
+
+
+def test_blocks_of_memo_are_paid_for():
+    rows = tiny.done("er", "rule=memo", *SMALL)[0]["memory"]["per_experience"]
+    first, last = rows[0], rows[-1]
+    block = 4 * (32 * 32 * 9 + 3 * 32)  # a convolution of 3x3 with its bias, and a norm
+    paid = last["holders"].get("rule", 0) + last["live"] - first["live"]
+    assert paid >= block
+    plain = tiny.begun("er", *SMALL).method.buffer.capacity
+    assert tiny.begun("er", "rule=memo", *SMALL).method.buffer.capacity < plain
+
+
+def test_gates_of_grcl_are_bits():
+    holders = tiny.done("naive", "rule=grcl", *SMALL)[0]["memory"]["per_experience"][-1]["holders"]
+    live = tiny.begun("naive", *SMALL).method
+    n = sum(p.numel() for p in live.classifier.parameters())
+    assert 4 * n + n // 8 <= holders["rule"] <= 4 * n + n // 8 + 64
+
+
 # ---- all of them, in a new process for each experience
 
 
