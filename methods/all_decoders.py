@@ -9,7 +9,7 @@ from torch import Tensor
 from methods.contract import Batch, Spec
 from methods.cram import CRAM
 from methods.shared.buffers import Store
-from methods.shared.compressor import Snapshot
+from methods.shared.snapshot import Snapshot
 
 
 class Decoders(torch.nn.ModuleList):

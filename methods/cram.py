@@ -13,7 +13,7 @@ from torch import Tensor
 from methods.answers import Answers
 from methods.contract import Batch, Experience, Phase, Spec, evaluating
 from methods.shared.code_method import CodeMethod
-from methods.shared.compressor import Snapshot
+from methods.shared.snapshot import Snapshot
 
 
 class CRAM(CodeMethod):

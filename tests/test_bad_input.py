@@ -122,15 +122,29 @@ def test_an_out_folder_that_cannot_be_written_is_refused(capsys, cache, tmp_path
     assert "cannot be written" in refused(capsys, cache, "methods=er", f"out={tmp_path / 'runs'}")
 
 
+REGISTER = "from methods.contract import Method, register\n"
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("raise RuntimeError('boom')", "does not load: RuntimeError: boom"),
-        ("x = 1", "registers nothing"),
-        ("from methods.contract import register\n@register('odd')\nclass Odd: ...", "not a methods.contract.Method"),
+        ("raise RuntimeError('boom')", "mine.py', line 1, does not load: RuntimeError: boom"),
+        ("x = 1\ny = (", "mine.py', line 2, does not load: SyntaxError"),
+        ("x = 1", "mine.py' registers nothing (a plug-in registers one or more of: "),
+        (f"{REGISTER}\n@register('odd')\nclass Odd: ...", "mine.py', line 3, method 'odd' is <class 'plugin_mine"),
+        (f"{REGISTER}\n@register('odd')\nclass Odd: ...", "which is not a methods.contract.Method"),
         (
-            "from methods.contract import Method, register\n@register('odd')\nclass Odd(Method):\n"
-            "    def __init__(self): ...",
+            f"{REGISTER}\nregister('er')(Method)",
+            "mine.py', line 3, method 'er' is built in, and its name cannot be taken",
+        ),
+        (
+            f"{REGISTER}\nregister('o')(Method)\nregister('o')(Method)",
+            "mine.py', line 4, method 'o' is registered twice",
+        ),
+        (f"{REGISTER}\nregister('o')(Method)\nregister('o')(Method)", "mine.py, line 3 and by "),
+        (f"{REGISTER}\nregister('my method')(Method)", "line 3, method 'my method': a name is made of letters"),
+        (
+            f"{REGISTER}\n@register('odd')\nclass Odd(Method):\n    def __init__(self): ...",
             "method odd cannot be made: TypeError",
         ),
     ],
@@ -139,6 +153,14 @@ def test_a_plugin_that_does_not_work_is_named(capsys, cache, tmp_path, text, mes
     (tmp_path / "mine.py").write_text(text)
     words = ["methods=odd", f"plugins={tmp_path / 'mine.py'}", f"out={tmp_path / 'runs'}"]
     assert message in refused(capsys, cache, *words)
+
+
+def test_one_name_in_two_plugins_is_refused_with_both_places(capsys, cache, tmp_path):
+    for name in ("one.py", "two.py"):
+        (tmp_path / name).write_text(f"{REGISTER}\nregister('odd')(Method)")
+    words = ["methods=odd", f"plugins=[{tmp_path / 'one.py'},{tmp_path / 'two.py'}]"]
+    message = refused(capsys, cache, *words)
+    assert f"by {tmp_path / 'one.py'}, line 3 and by {tmp_path / 'two.py'}, line 3" in message
 
 
 def test_debug_shows_the_trace(cache):

@@ -322,7 +322,7 @@ def test_reported_class_folders_are_seven(read, tmp_path):
 @pytest.mark.parametrize("word", ["20241105_1530", "1e5", "12.50", "true", "007"])
 def test_a_word_that_looks_like_a_value_stays_a_word_where_a_text_is_expected(word, tmp_path):
     asked = request(["preset=smoke", "methods=[naive]", f"out={word}", f"paths.cache={tmp_path}/{word}"])
-    assert Path(asked.execution["out"]).name == Path(asked.execution["paths"]["cache"]).name == word
+    assert Path(asked.execution.out).name == Path(asked.execution.paths["cache"]).name == word
     labels = overrides.as_words(overrides.parse([f"label={word},b"]), {"label"})
     assert [str(value) for value in overrides.value_of(labels, "label")] == [word, "b"]
 

@@ -10,6 +10,8 @@ from harness import pretrain
 from harness.config.compose import request
 from harness.run import main
 from harness.training.execute import run
+from methods.shared import pretrained
+from methods.shared.settings import CompressorSettings
 from tests import tiny
 from tests.test_annotations import kinetics_rows, write_rows
 
@@ -59,6 +61,21 @@ def test_its_bytes_are_part_of_the_run_and_its_path_is_not(saved, tmp_path):
 def test_a_file_that_does_not_fit_is_refused_in_a_line(saved, tmp_path, capsys):
     (tmp_path / "text.pt").write_text("no weights")
     torch.save({"weights": {}}, tmp_path / "other.pt")
+    others = {
+        "pointer.pt": (b"version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 1\n", "git lfs pull"),
+        "page.pt": (b"<!DOCTYPE html><html>404</html>", "a web page"),
+        "empty.pt": (b"", "it is empty"),
+        "cut.pt": ((tmp_path / "other.pt").read_bytes()[:300], "cut or damaged"),
+        "st.pt": ((2).to_bytes(8, "little") + b"{}", "a safetensors file"),
+    }
+    for name, (content, said) in others.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ValueError, match=said) as caught:
+            pretrained.load(tmp_path / name, CompressorSettings())
+        assert "weights_only" not in str(caught.value)
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "module.pt")
+    with pytest.raises(ValueError, match="holds whole objects, such as a module"):
+        pretrained.load(tmp_path / "module.pt", CompressorSettings())
     for words, said in (
         ([f"compressor.load={saved}", "compressor.width=16"], "compressor.width is 48 there and 16 here"),
         ([f"compressor.load={tmp_path / 'none.pt'}"], "no file"),
@@ -80,7 +97,7 @@ def test_no_code_of_the_file_runs(tmp_path, capsys):
     torch.save({"format": Payload(), "settings": {}, "weights": {}}, tmp_path / "code.pt")
     assert main([*tiny.TINY, "methods=[cram]", "plan=true", f"compressor.load={tmp_path / 'code.pt'}"]) == 2
     said = capsys.readouterr().err
-    assert "is no compressor of harness.pretrain (UnpicklingError" in said
+    assert "is no compressor of harness.pretrain (it holds whole objects" in said
 
 
 def test_a_benchmark_without_clips_to_pre_train_on_takes_a_compressor_along(saved, tmp_path, capsys):

@@ -4,6 +4,7 @@ import hashlib
 import importlib.util
 import re
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,7 +135,8 @@ def _execute(given: str, path: Path) -> tuple[dict[str, list[str]], tuple[Path, 
         sys.modules.pop(name, None)
         if old is not None:
             sys.modules[name] = old
-        raise ValueError(f"plugins: '{given}' does not load: {type(error).__name__}: {error}") from error
+        what = f"{error}" if isinstance(error, ValueError) else f"does not load: {type(error).__name__}: {error}"
+        raise ValueError(f"plugins: '{given}'{_line(error, path)} {what}") from error
     finally:
         sys.path.remove(str(path.parent))
     new = [getattr(sys.modules[each], "__file__", None) for each in set(sys.modules) - known - {name}]
@@ -142,3 +144,11 @@ def _execute(given: str, path: Path) -> tuple[dict[str, list[str]], tuple[Path, 
     files = {Path(file).resolve() for file in new if file and Path(file).is_file()}
     imports = sorted(file for file in files if file.parent == path.parent)
     return registered, tuple(imports)
+
+
+def _line(error: Exception, path: Path) -> str:
+    """`, line N,` of a plug-in's file where loading it failed; empty where the error names no line of it."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        lines.append(error.lineno)
+    return f", line {lines[-1]}," if lines else ""

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import keyword
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Entry(Generic[T]):
     summary: str
     file: Path | None  # of the user's plug-in; None for what is built in
     facts: dict[str, Any] = field(default_factory=dict)  # what is to be known of it without importing it
+    line: int = 0  # of its file
 
     @property
     def builtin(self) -> bool:
@@ -39,7 +41,9 @@ class Entry(Generic[T]):
     @property
     def place(self) -> str:
         """Where the entry comes from, for error messages."""
-        return str(self.file) if self.file else self.target if isinstance(self.target, str) else "the project"
+        if self.file:
+            return f"{self.file}, line {self.line}"
+        return self.target if isinstance(self.target, str) else "the project"
 
 
 class Registry(Generic[T]):
@@ -75,14 +79,15 @@ class Registry(Generic[T]):
                 f"{self.kind} {name!r}: settings are given as NAME.SETTING=VALUE, so a name is made of letters, digits "
                 "and _, and is no word of Python's own; write e.g. my_method"
             )
-        # Text is of a built-in list, whose module a plug-in may be the first to import.
-        mine = _loading and not (builtin or isinstance(target, str))
-        new = Entry(name, target, summary, _loading[-1] if mine else None, facts)
+        # A plug-in may be the first to import a module of the project, whose built-in list is made of texts.
+        direct = _loading and sys._getframe(1).f_code.co_filename == str(_loading[-1])
+        mine = _loading and not builtin and (direct or not isinstance(target, str))
+        new = Entry(name, target, summary, _loading[-1] if mine else None, facts, _line(_loading[-1]) if mine else 0)
         old = self.entries.get(name)
-        if old is not None and (old.file != new.file or old.builtin):
+        if old is not None:
             if old.builtin and new.builtin and old.target == new.target:
                 return
-            what = "is built in, and its name cannot be taken" if old.builtin else "is registered already"
+            what = "is built in, and its name cannot be taken" if old.builtin else "is registered twice"
             raise ValueError(f"{self.kind} '{name}' {what}: by {old.place} and by {new.place}")
         if not isinstance(target, str):
             self._check(name, target)
@@ -166,6 +171,14 @@ class Registry(Generic[T]):
 
 
 _loading: list[Path] = []
+
+
+def _line(file: Path) -> int:
+    """The line of a file that is being carried out just now; 0 where the file is not on its way."""
+    frame = sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename != str(file):
+        frame = frame.f_back
+    return frame.f_lineno if frame.f_code.co_filename == str(file) else 0
 
 
 def drop(file: Path) -> None:

@@ -17,10 +17,11 @@ def parse_bytes(value: Any, name: str = "memory.budget") -> int | None:
     """
     if value is None or str(value).lower() == "none":
         return None
-    text = str(value).strip()
+    text = " ".join(str(value).split())
     match = _NUMBER.fullmatch(text)
     factors = {unit.lower(): factor for unit, factor in BYTES.items()}
-    if isinstance(value, bool) or match is None or match[2].lower() not in factors:
+    readable = match is not None and match[2].lower() in factors and math.isfinite(float(match[1]))
+    if isinstance(value, bool) or match is None or not readable:
         raise ValueError(f"{name}={text} is no number of bytes; write e.g. 700kB, 2MB, 1GiB, 700000 or none")
     size = int(float(match[1]) * factors[match[2].lower()]) if match[2] or not match[1].isdigit() else int(match[1])
     if size < 1:

@@ -77,7 +77,9 @@ def value_of(arguments: list[Argument], key: str) -> list[Any]:
 
 def _parse_word(word: str) -> Argument:
     key = word.partition("=")[0]
-    if word[:1] in "+~":
+    if re.search(r"[\x00-\x08\x0a-\x1f\x7f]", word):
+        raise ValueError(f"{word!r} holds a line break or another sign that cannot be shown; write it without")
+    if word.startswith(("+", "~")):
         plain = word.lstrip("+~")
         raise ValueError(f"'{word}': settings are only set, not added or removed; write {plain} without {word[0]}")
     if word.startswith("-"):

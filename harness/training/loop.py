@@ -7,6 +7,7 @@ What is measured on the way is called by name: memory, drift, accuracy (harness/
 
 from typing import Any
 
+from harness.common.machine import give_memory_back
 from harness.training.batches import Plan, batches
 from harness.training.experiences import CurrentExperience
 from harness.training.readings import Taken
@@ -62,6 +63,7 @@ class Run(RunState):
             self.save_if_due(self.execution.checkpoint.minutes)
         self.memory.measure(self.method, experience, phase.name, "end")
         self.method.optimizer = None
+        give_memory_back()
         self.journal.add_time()
         if phase.kind == "compressor" and not experience.is_pretraining:
             self.measure_drift(experience, "before")

@@ -13,6 +13,7 @@ import torch
 
 from harness.common import sources
 from harness.common.files import sync_file
+from harness.common.machine import give_memory_back
 from harness.config.run_config import RunConfig
 from harness.launching.signals import Interrupted, Stop
 from harness.loggers.telling import Loggers
@@ -82,6 +83,7 @@ class RunState:
         """Ask for the method's report, drop what is local to the task, close the clips; measure memory and drift."""
         self.numbers.report(self.method, experience)
         self.method.end_experience()
+        give_memory_back()
         if experience.is_pretraining:
             if stored_ids(self.method) & experience.own_ids:
                 raise ValueError(

@@ -16,7 +16,9 @@ def pack(indices: np.ndarray, bits: int) -> np.ndarray:
     if bits == 8:
         return indices.astype(np.uint8)
     planes = (indices[:, :, None] >> np.arange(bits)) & 1
-    return np.packbits(planes.reshape(len(indices), -1).astype(np.uint8), axis=1, bitorder="little")
+    return np.packbits(
+        planes.reshape(len(indices), indices.shape[1] * bits).astype(np.uint8), axis=1, bitorder="little"
+    )
 
 
 def unpack(packed: np.ndarray, bits: int, n: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from methods.contract import Batch, Experience, Log, Phase, evaluating
 from methods.forms.codes import CodeRows
 from methods.forms.devices import Stopwatch
 from methods.networks.head import Headed
+from methods.shared.augmented import changed
 from methods.shared.buffers import Buffer, Store
 from methods.shared.classifier import code_classifier
 from methods.shared.code_size import code_shape, index_bits
@@ -57,8 +58,10 @@ class CodeMethod(ReplayMethod):
         s, share = self.spec.compressor, self.spec.replay.compressor_share
         has_past = self.rehearses() and not experience.is_first
         steps = steps_of(s, len(experience.clips), experience.n_merged)
-        if s.first_steps and experience.opens_run and experience.n_merged == 1:
-            steps = s.first_steps
+        if s.first_steps and experience.n_merged == 1:
+            n_later = self.spec.n_experiences - (0 if self.spec.n_pretraining_classes else 1)
+            later = max(1, steps - round((s.first_steps - steps) / max(1, n_later))) if s.same_total else steps
+            steps = s.first_steps if experience.opens_run else later
         return Phase("compressor", lambda: experience.clips, self.train_compressor, start=self.begin_compressor,
                      kind="compressor", steps=steps, batch=fresh_part(s.batch, share, has_past))  # fmt: skip
 
@@ -97,15 +100,18 @@ class CodeMethod(ReplayMethod):
 
     def train_compressor(self, batch: Batch) -> Log:
         clips, n_old = to_float(batch.clips), self.spec.compressor.batch - len(batch)
-        watch = Stopwatch(self.spec.device)
+        if self.spec.compressor.augment:
+            clips = changed(clips, self.spec.compressor.augment, self.generator)
+        rehearsal: Log = {}
         if n_old and self.rehearses():
+            watch = Stopwatch(self.spec.device)
             clips = torch.cat([clips, self.rehearsed_clips(n_old)])
-        watch.stop()
+            watch.stop()
+            rehearsal = {"rehearsal_seconds": watch}
         replace = self.spec.compressor.replace == "always" or len(self.buffer) == 0
         loss = self.compressor.loss(clips, self.generator, replace)
         self.optimize(loss)
-        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips),
-                "rehearsal_seconds": watch}  # fmt: skip
+        return {"loss": loss.detach(), "replayed": len(clips) - len(batch), "samples": len(clips), **rehearsal}
 
     def encode(self, batch: Batch) -> None:
         views, clips = self.spec.classifier.views, batch.clips

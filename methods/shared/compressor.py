@@ -3,7 +3,6 @@
 Rate: frames*height*width*3 raw bytes against grid * n_codebooks * ceil(log2 entries) / 8 code bytes.
 """
 
-import copy
 from typing import Any
 
 import torch
@@ -13,29 +12,13 @@ from torch import Tensor, nn
 from methods.networks import COMPRESSORS
 from methods.shared.quantizer import ProductQuantizer
 from methods.shared.settings import CompressorSettings
+from methods.shared.snapshot import SmallSnapshot, Snapshot
 
 
 def encoder(clip_shape: tuple[int, ...], settings: CompressorSettings) -> nn.Module:
     """Clips [B,T,H,W,3] in 0..1 -> latents [B,T',H',W',dim], by the network that the settings name."""
     network: nn.Module = COMPRESSORS.get(settings.network).encoder(clip_shape, settings)
     return network
-
-
-class Snapshot(nn.Module):
-    """A frozen copy of decoder and codebook: what decodes codes of the task before (design: both, or it is wrong)."""
-
-    codebook: Tensor
-    carried = True  # counted as memory, not as the live model
-
-    def __init__(self, decoder: nn.Module, codebook: Tensor):
-        super().__init__()
-        self.decoder = copy.deepcopy(decoder).requires_grad_(False).eval()
-        self.register_buffer("codebook", codebook.clone())
-
-    @torch.no_grad()
-    def decode(self, codes: Tensor) -> Tensor:
-        """Codes -> clips float [B,T,H,W,3], clamped to 0..1."""
-        return self.decoder(ProductQuantizer.look_up(self.codebook, codes)).clamp(0, 1)
 
 
 class Compressor(nn.Module):
@@ -77,6 +60,9 @@ class Compressor(nn.Module):
 
     def snapshot(self) -> Snapshot:
         """What decodes the codes of now, later on."""
+        precision = self.settings.snapshot_precision
+        if precision != "float32":
+            return SmallSnapshot(self.decoder, self.quantizer.codebook, precision)
         snapshot = Snapshot(self.decoder, self.quantizer.codebook)
         if self.compiled:
             snapshot.decoder.compile()

@@ -3,6 +3,8 @@
 import hashlib
 import io
 import os
+import pickle
+import zipfile
 from dataclasses import asdict
 from pathlib import Path
 
@@ -41,7 +43,9 @@ def load(path: Path, settings: CompressorSettings) -> dict[str, Tensor]:
         shape, weights = dict(content["settings"]), dict(content["weights"])
         known = content["format"] == FORMAT
     except Exception as error:  # whatever a damaged or foreign file makes torch raise
-        raise ValueError(f"compressor.load: '{path}' is no compressor of harness.pretrain ({_why(error)})") from error
+        raise ValueError(
+            f"compressor.load: '{path}' is no compressor of harness.pretrain ({_why(path, error)})"
+        ) from error
     weights = {_renamed(name): value for name, value in weights.items()}
     if not known:
         raise ValueError(f"compressor.load: '{path}' is of another version ({content['format']})")
@@ -58,5 +62,29 @@ def _renamed(name: str) -> str:
     return name.replace("quantiser.", "quantizer.").replace(".initialised", ".initialized")
 
 
-def _why(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason given'}"
+def _why(path: Path, error: Exception) -> str:
+    """What the file is instead, in words of our own: torch would advise to load it in an unsafe way."""
+    try:
+        with open(path, "rb") as file:
+            head = file.read(512)
+    except OSError as unreadable:
+        return str(unreadable.strerror)
+    if not head:
+        return "it is empty"
+    if head.startswith(b"version https://git-lfs"):
+        return "it is a pointer of Git LFS, not the file itself: fetch it with git lfs pull"
+    if head.lstrip()[:200].lower().startswith((b"<!doctype", b"<html", b"<?xml")):
+        return "it is a web page, as a download that failed leaves it"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < path.stat().st_size:
+        return "it is a safetensors file"
+    if head.startswith(b"PK") and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if not any(name.endswith("data.pkl") for name in archive.namelist()):
+                return "it is an archive of other files"
+    if isinstance(error, KeyError | TypeError | ValueError | IndexError):
+        return "it holds other content"
+    if isinstance(error, pickle.UnpicklingError) and head.startswith((b"PK", b"\x80")):
+        return "it holds whole objects, such as a module, and not weights alone; such a file could run any code"
+    if head.startswith((b"PK", b"\x80")):
+        return "it was cut or damaged"
+    return "it is no file of torch.save"

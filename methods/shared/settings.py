@@ -34,6 +34,9 @@ class CompressorSettings:
 
     steps: int = setting(100, "training steps an experience", above=0, also="iterations iters updates")
     first_steps: int = setting(0, "training steps of the first experience", zero="as many as `steps`")
+    same_total: bool = setting(
+        False, "what first_steps adds is taken from the later experiences (at least a step each)", since="0.2"
+    )
     epochs: int = setting(
         0, "passes over the current clips instead of steps", zero="`steps` counts", since="0.1", also="epoch passes"
     )
@@ -91,6 +94,12 @@ class CompressorSettings:
         "when the codebook is drawn anew from a batch; each_task is a stress: stored indices lose their meaning",
         choices=("never", "each_task"),
     )
+    augment: float = setting(
+        0.0, "share of the current clips that are recolored, inverted and mirrored while the compressor learns",
+        minimum=0, maximum=1, since="0.2")  # fmt: skip
+    snapshot_precision: str = setting(
+        "float32", "numbers of the snapshot, whose bytes count", choices=("float32", "float16", "int8"),
+        since="0.2")  # fmt: skip
     load: str = setting(
         "",
         "file of python -m harness.pretrain whose compressor every method starts from (default: none)",
