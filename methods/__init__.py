@@ -56,7 +56,6 @@ METHODS.add(
     "methods.joint_codes:JointCodes",
     "bound: compressor and classifier trained on all experiences at once, with as many steps in all",
 )
-METHODS.add("lwf", "methods.lwf:LwF", "fine-tuning with the classifier of before as a teacher; no clips kept")
 METHODS.add(
     "naive", "methods.naive:Naive", "fine-tuning on pixels, no memory",
     also=("finetune", "finetuning", "fine_tuning", "sgd", "lower_bound"),

@@ -7,15 +7,15 @@ import torch
 from tests import tiny
 
 BUDGET = "memory.budget=300kB"
-RIVALS = ("er_ace", "derpp", "gdumb", "lwf")
+RIVALS = (("er_ace",), ("derpp",), ("gdumb",), ("naive", "rule=lwf"))
 SHORT = ("classifier.width=32", BUDGET)
 
 
-@pytest.mark.parametrize("method", RIVALS)
-def test_a_rival_stays_within_its_budget_and_goes_on_where_it_was_stopped(method):
-    whole, _ = tiny.done(method, *SHORT)
+@pytest.mark.parametrize("words", RIVALS)
+def test_a_rival_stays_within_its_budget_and_goes_on_where_it_was_stopped(words):
+    whole, _ = tiny.done(*words, *SHORT)
     assert whole["memory"]["carried_max"] <= 300_000
-    run = tiny.begun(method, *SHORT)
+    run = tiny.begun(*words, *SHORT)
     run.next_experience()
     other = tiny.Run(run.config, run.folder)
     tiny.same(whole, other.to_the_end())
@@ -39,6 +39,6 @@ def test_gdumb_learns_from_the_buffer_alone():
 
 
 def test_a_teacher_is_counted_from_the_second_experience_on():
-    rows = tiny.done("lwf", *SHORT)[0]["memory"]["per_experience"]
+    rows = tiny.done("naive", "rule=lwf", *SHORT)[0]["memory"]["per_experience"]
     teachers = {row["experience"]: row["holders"].get("rule", 0) for row in rows if row["at"] == "end"}
     assert teachers == {0: 0, 1: rows[0]["live"]}
