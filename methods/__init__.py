@@ -36,13 +36,18 @@ METHODS.add(
     "methods.current_decoder:CurrentDecoder",
     "control: cram that refreshes through the current decoder instead of the previous one",
 )
+METHODS.add("derpp", "methods.derpp:DERpp", "replay by label and by the logits that were stored with each clip")
 METHODS.add(
     "er", "methods.er:ER", "replay of stored clips, raw or as JPEG or H.264",
     also=("replay", "experience_replay", "rehearsal"),
 )  # fmt: skip
+METHODS.add("er_ace", "methods.er_ace:ERACE", "replay whose current clips do not push older classes away")
 METHODS.add(
     "frozen", "methods.frozen:Frozen",
     "codes of a compressor that is frozen after the first experience or pre-training, or as loaded",
+)  # fmt: skip
+METHODS.add(
+    "gdumb", "methods.gdumb:GDumb", "a fresh classifier after each experience, trained on a balanced buffer alone"
 )  # fmt: skip
 METHODS.add(
     "joint",

@@ -1,6 +1,6 @@
 """Rules: how the classifier learns from the current and the replayed part of a batch. One file a rule.
 
-A rule is a class with `loss(current, replayed, experience)`; methods/rules/rule.py says what else it may give. It works
+A rule is a class with `loss(current, replayed)`; methods/rules/rule.py says what else it may give. It works
 on clips and on codes alike, unless it says `of="clips"`. This file lists the built-in ones and imports none of them.
 """
 
@@ -44,4 +44,24 @@ RULES.add(
     "methods.rules.prd:PRD",
     "prototypes of old classes keep their relation to new samples",
     source="Asadi et al. 2023, Prototype-Sample Relation Distillation",
+)
+RULES.add(
+    "derpp",
+    "methods.rules.derpp:DERpp",
+    "stored samples are learnt by label and by the logits stored with them",
+    source="Buzzega et al. 2020, Dark Experience for General Continual Learning, equation 6",
+    needs="buffer",
+)
+RULES.add(
+    "lwf",
+    "methods.rules.lwf:LwF",
+    "the classifier of before is a teacher of its classes",
+    source="Li and Hoiem 2017, Learning without Forgetting",
+)
+RULES.add(
+    "gdumb",
+    "methods.rules.gdumb:GDumb",
+    "a fresh classifier after each experience, trained on what is stored alone",
+    source="Prabhu et al. 2020, GDumb, algorithm 1",
+    needs="buffer",
 )
