@@ -28,6 +28,8 @@ class ClipTable:
     are then made of domains and not of classes).
     streamed: for a label the classes that its stream has; training clips of the others are its pre-training part.
     order: the classes of each task where the benchmark's authors fixed them (order_seed then changes nothing).
+    class_orders: orders of the classes that its authors fixed, of which order_seed takes one in turn; `first_classes`
+    of them come in the first task, and the other tasks divide the rest.
     videos: where the files were found, for those that do not lie at root / file; unusable: row -> reason, clips that
     no stream hands out. Neither is part of `hash`: it says what the annotations ask for, not what a disk holds.
     """
@@ -37,6 +39,8 @@ class ClipTable:
     labels: tuple[str, ...]
     streamed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     order: tuple[tuple[str, ...], ...] = ()
+    class_orders: tuple[tuple[str, ...], ...] = ()
+    first_classes: int = 0
     videos: Mapping[str, VideoFile] = field(default_factory=dict)
     unusable: Mapping[int, str] = field(default_factory=dict)
 
@@ -101,6 +105,8 @@ class ClipTable:
         if self.streamed or self.order:
             head["streamed"] = {label: sorted(classes) for label, classes in sorted(self.streamed.items())}
             head["order"] = [list(task) for task in self.order]
+        if self.class_orders:
+            head["class_orders"] = [self.first_classes, *map(list, self.class_orders)]
         digest = hashlib.sha256(json.dumps(head).encode())
         for name in self.frame.columns:
             digest.update(json.dumps([name, self.frame[name].tolist()], ensure_ascii=True).encode())

@@ -68,6 +68,7 @@ def part_of_table(table: ClipTable, label: str, settings: BenchmarkSettings) -> 
             frame=frame.iloc[rows].reset_index(drop=True),
             streamed=streamed,
             order=_without_empty(table.order, left),
+            class_orders=table.class_orders if settings.classes is None else (),
             unusable={new: table.unusable[old] for new, old in enumerate(rows.tolist()) if old in table.unusable},
         ),
         rows,

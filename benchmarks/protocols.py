@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -131,18 +132,43 @@ def _kinetics(name: str, pretrain: str, rule: str, pretraining: str, pretrains: 
     )
 
 
-def _vclimb(dataset: str, tasks: int, budget: str) -> Protocol:
+def _vclimb(dataset: str, tasks: int, budget: str, untrimmed: bool = False) -> Protocol:
     return Protocol(
-        name=f"vclimb-{dataset}-{tasks}",
+        name=f"vclimb-{dataset}-{'untrimmed-' if untrimmed else ''}{tasks}",
         version=1,
         benchmark="vclimb",
         label="action",
         tasks=tasks,
         budget=budget,
         primary="final_accuracy",
-        rule="class-incremental, one head, no task id; vCLIMB's published tasks in their published order",
+        rule="class-incremental, one head, no task id; vCLIMB's published tasks in their published order"
+        + ("; whole videos" if untrimmed else ""),
         pretraining="none in the benchmark: give a compressor",
-        options={"dataset": dataset, "valid": 0.1, "clips": "one", **_FULL_SIZE},
+        options={"dataset": dataset, "valid": 0.1, "clips": "one", **_FULL_SIZE}
+        | ({"untrimmed": True} if untrimmed else {}),
+    )
+
+
+# Dataset -> classes of the first task, all classes. Five exemplars a class, as raw clips, give the budget.
+_TCD = {"ucf101": (51, 101), "hmdb51": (26, 51), "ssv2": (84, 174)}
+
+
+def _tcd(dataset: str, per_task: int, increments: int) -> Protocol:
+    first, classes = _TCD[dataset]
+    return Protocol(
+        name=f"tcd-{dataset}-{per_task}x{increments}",
+        version=1,
+        benchmark=dataset,
+        label="action",
+        tasks=1 + increments,
+        budget=f"{math.ceil(5 * classes * 8 * 3 * 224 * 224 / 1e6)}MB",
+        primary="average_incremental_accuracy",
+        rule=f"class-incremental, one head, no task id; {first} classes first, then {increments} tasks of {per_task}; the "
+        "class orders of TCD's seeds 1000, 1993 and 2021 as order_seed 0, 1 and 2; validation is held out of train by "
+        "whole films",
+        pretraining="none in the benchmark: give a classifier or a compressor",
+        options={"order": "tcd", "valid": 0.1, "clips": "one", "frames": 8, "size": 224, "resize": "crop"}
+        | ({} if dataset == "ssv2" else {"split": 1}),
     )
 
 
@@ -173,6 +199,11 @@ for _protocol in (
         True,
     ),
     *(_vclimb(dataset, tasks, "64MB") for dataset in ("ucf101", "activitynet") for tasks in (10, 20)),
+    *(_vclimb("kinetics400", tasks, "64MB") for tasks in (10, 20)),
+    *(_vclimb("activitynet", tasks, "64MB", untrimmed=True) for tasks in (10, 20)),
+    *(_tcd("ucf101", *steps) for steps in ((10, 5), (5, 10), (2, 25), (1, 50))),
+    *(_tcd("hmdb51", *steps) for steps in ((5, 5), (1, 25))),
+    *(_tcd("ssv2", *steps) for steps in ((10, 9), (5, 18), (3, 30), (1, 90))),
 ):
     register(_protocol, builtin=True)
 DEFAULT = "moving-digits-10/v1"
@@ -190,9 +221,10 @@ def identify(benchmark: str, label: str, tasks: int, options: Mapping[str, Any])
     if checked.is_part:
         return "custom"
     settings = asdict(checked)
-    for name, protocol in PROTOCOLS.items():
-        fixed = {**protocol.options, "tasks": protocol.tasks}
-        same = all(settings.get(key) == value for key, value in fixed.items())
-        if same and (protocol.benchmark, protocol.label) == (benchmark, label):
-            return name
-    return "custom"
+    found = [
+        (len(protocol.options), name)
+        for name, protocol in PROTOCOLS.items()
+        if (protocol.benchmark, protocol.label, protocol.tasks) == (benchmark, label, tasks)
+        and all(settings.get(key) == value for key, value in protocol.options.items())
+    ]
+    return max(found, key=lambda each: each[0])[1] if found else "custom"

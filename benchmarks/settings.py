@@ -201,10 +201,48 @@ class KineticsSettings(RecordedSettings):
 
 @dataclass(frozen=True)
 class VClimbSettings(RecordedSettings):
-    """vCLIMB's splits of UCF101 and ActivityNet with their published class order (split files not included)."""
+    """vCLIMB's splits of UCF101, ActivityNet and Kinetics-400 with their class order (split files not included)."""
 
     tasks: int = setting(10, "tasks (experiences) of the published split", choices=("10", "20"))
-    dataset: str = setting("ucf101", "which data set", choices=("ucf101", "activitynet"))
+    dataset: str = setting("ucf101", "which data set", choices=("ucf101", "activitynet", "kinetics400"))
+    untrimmed: bool = setting(
+        False, "whole videos of ActivityNet, background and all, in place of their segments", since="2"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.untrimmed and self.dataset != "activitynet":
+            raise ValueError(f"benchmark.untrimmed=true is for benchmark.dataset=activitynet, not {self.dataset}")
+
+
+@dataclass(frozen=True)
+class OfficialListsSettings(RecordedSettings):
+    """What the benchmarks with official lists of clips share."""
+
+    order: str = setting(
+        "even",
+        "even: tasks of one size in the order of order_seed; tcd: the first task and the three class orders of TCD",
+        choices=("even", "tcd"),
+    )
+
+
+@dataclass(frozen=True)
+class Ucf101Settings(OfficialListsSettings):
+    """UCF101: 101 actions in short clips, official splits (lists not included)."""
+
+    split: int = setting(1, "which official split", choices=("1", "2", "3"))
+
+
+@dataclass(frozen=True)
+class Hmdb51Settings(OfficialListsSettings):
+    """HMDB51: 51 actions in clips of films, official splits (lists not included)."""
+
+    split: int = setting(1, "which official split", choices=("1", "2", "3"))
+
+
+@dataclass(frozen=True)
+class Ssv2Settings(OfficialListsSettings):
+    """Something-Something V2: 174 actions with things in the hand (annotations not included)."""
 
 
 @dataclass(frozen=True)
@@ -229,5 +267,8 @@ BUILT_IN: dict[str, type[BenchmarkSettings]] = {
     "epic_kitchens": EpicKitchensSettings,
     "kinetics": KineticsSettings,
     "vclimb": VClimbSettings,
+    "ucf101": Ucf101Settings,
+    "hmdb51": Hmdb51Settings,
+    "ssv2": Ssv2Settings,
     "video_csv": VideoCsvSettings,
 }

@@ -83,8 +83,10 @@ def build_stream(
         )
     if "domain" in streamed:
         return _domain_stream(table, streamed, label, classes, n_tasks, order_seed, setting, given)
-    order = _given_order(table, classes, n_tasks) or _order(streamed, label, classes, n_tasks, order_seed)
+    fixed = _given_order(table, classes, n_tasks, order_seed)
+    order = fixed or _order(streamed, label, classes, n_tasks, order_seed)
     pretraining, pretraining_classes = _pretraining(table, label, setting, given)
+    notes = [*_given_notes(table, n_tasks), *_notes(streamed, label, classes, order, fixed is not None)]
     return Stream(
         label,
         classes,
@@ -94,7 +96,7 @@ def build_stream(
         _experiences(table, label, classes, order, "test"),
         pretraining,
         pretraining_classes,
-        (*_left_out(table, label), *_notes(streamed, label, classes, order), *_given_notes(table, n_tasks)),
+        (*_left_out(table, label), *notes),
     )
 
 
@@ -173,15 +175,31 @@ def _streamed(table: ClipTable, label: str) -> pd.DataFrame:
     return table.frame[keep]
 
 
-def _given_order(table: ClipTable, classes: Sequence[str], n_tasks: int) -> tuple[tuple[int, ...], ...] | None:
-    """The tasks that the benchmark's authors fixed, where as many are asked for."""
-    if len(table.order) != n_tasks:
-        return None
+def _given_order(
+    table: ClipTable, classes: Sequence[str], n_tasks: int, order_seed: int
+) -> tuple[tuple[int, ...], ...] | None:
+    """The tasks that the benchmark's authors fixed, where they fixed any for this number of tasks."""
     ids = {name: number for number, name in enumerate(classes)}
-    return tuple(tuple(ids[name] for name in task if name in ids) for task in table.order)
+    if table.class_orders and n_tasks > 1:
+        names = table.class_orders[order_seed % len(table.class_orders)]
+        tasks = [names[: table.first_classes], *_parts(names[table.first_classes :], n_tasks - 1)]
+    elif len(table.order) == n_tasks:
+        tasks = list(table.order)
+    else:
+        return None
+    order = tuple(tuple(ids[name] for name in task if name in ids) for task in tasks)
+    if not all(order):
+        raise ValueError(f"{n_tasks} tasks: the published class order leaves task {order.index(())} without a class "
+                         "(benchmark.order=even divides those that are there)")  # fmt: skip
+    return order
 
 
 def _given_notes(table: ClipTable, n_tasks: int) -> tuple[str, ...]:
+    if table.class_orders and n_tasks > 1:
+        return (
+            f"the first task has {table.first_classes} classes, and the class order is one of "
+            f"{len(table.class_orders)} published ones: order_seed takes them in turn",
+        )
     if not table.order:
         return ()
     if len(table.order) == n_tasks:
@@ -279,11 +297,11 @@ def _pretraining(table: ClipTable, label: str, setting: str, given: bool) -> tup
 
 
 def _notes(
-    streamed: pd.DataFrame, label: str, classes: Sequence[str], order: Sequence[Sequence[int]]
+    streamed: pd.DataFrame, label: str, classes: Sequence[str], order: Sequence[Sequence[int]], fixed: bool
 ) -> tuple[str, ...]:
     notes = []
     sizes = [len(members) for members in order]
-    if len(set(sizes)) > 1:
+    if len(set(sizes)) > 1 and not fixed:
         listed = ", ".join(map(str, sizes))
         notes.append(f"{len(classes)} classes do not divide evenly by {len(order)} tasks: {listed} classes a task")
     if "block" in streamed:

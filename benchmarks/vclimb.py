@@ -1,9 +1,9 @@
-"""vCLIMB (Villa et al., CVPR 2022): class-incremental splits of UCF101 and ActivityNet in their published class order.
+"""vCLIMB (Villa et al., CVPR 2022): class-incremental splits of three data sets in their published class order.
 
 Split files are JSON: {"train": [task, ...], "val": [...], "test": [...]}, a task is {class name: [item, ...]}; an item
-is a video name (UCF101) or [video name, start s, stop s, length s, ...] (ActivityNet). They are not in this package.
-UCF101 has a validation and a test part. ActivityNet is tested on its val part, as published; its validation part is
-held out of train by whole videos here.
+is a video name (UCF101, Kinetics-400) or [video name, start s, stop s, length s, ...] (ActivityNet). They are not in
+this package. UCF101 has a validation and a test part. ActivityNet and Kinetics-400 are tested on their val part, as
+published; their validation part is held out of train by whole videos here.
 """
 
 import gzip
@@ -26,13 +26,14 @@ from benchmarks.settings import VClimbSettings
 PARTS = {
     "ucf101": {"train": "train", "val": "valid", "test": "test"},
     "activitynet": {"train": "train", "val": "test"},
+    "kinetics400": {"train": "train", "val": "test"},
 }
 SLACK, INSTANT = 1.0, 0.04  # seconds
 _VIDEO = re.compile(r"[A-Za-z0-9_-]{1,100}", re.ASCII)
 
 
 class Vclimb(Recorded):
-    """vCLIMB's splits of UCF101 and ActivityNet."""
+    """vCLIMB's splits of UCF101, ActivityNet and Kinetics-400."""
 
     Settings = VClimbSettings
     settings: VClimbSettings
@@ -47,6 +48,8 @@ class Vclimb(Recorded):
         path = find_file(folder, [f"{name}.json"], "the split", "benchmark.annotations")
         split, order = _json(path), _order(folder, name)
         rows = [row for part, ours in PARTS[settings.dataset].items() for row in _rows(path, split, part, ours)]
+        if settings.untrimmed:
+            rows = _untrimmed(split, rows)
         table = pd.DataFrame(rows, columns=["file", "start", "stop", "split", "action"])
         table["group"] = table["file"]
         table["sample_id"] = _sample_ids(table)
@@ -121,6 +124,14 @@ def _item(path: Path, item: Any, name: str) -> tuple[str, float, float]:
     return f"{video}.mp4", start, max(min(stop, length), start + INSTANT)
 
 
+def _untrimmed(split: Any, rows: list[tuple]) -> list[tuple]:
+    """A row for each video and class, from its begin to its end, in place of its segments."""
+    lengths = {item[0]: float(item[3]) for part in ("train", "val") for task in split[part] for items in task.values()
+               for item in items if isinstance(item, list)}  # fmt: skip
+    whole = ((file, 0.0, lengths[Path(file).stem], *rest) for file, _, _, *rest in rows)
+    return list(dict.fromkeys(whole))
+
+
 def _sample_ids(table: pd.DataFrame) -> list[str]:
     """Video and times; ActivityNet repeats a few segments, which are told apart by a number."""
     counts: Counter[str] = Counter()
@@ -142,9 +153,10 @@ def _hold_out(table: pd.DataFrame, settings: VClimbSettings) -> list[str]:
         return ["UCF101's clips of one film stand in train and in validation: that is the published split"]
     train = np.flatnonzero(table["split"] == "train")
     part = table.iloc[train]
-    valid = hold_out(part["group"], part["action"], settings.valid, "vCLIMB ActivityNet")
+    name = {"activitynet": "ActivityNet", "kinetics400": "Kinetics-400"}[settings.dataset]
+    valid = hold_out(part["group"], part["action"], settings.valid, f"vCLIMB {name}")
     table.loc[train[valid], "split"] = "valid"
-    return ["tested on ActivityNet's validation videos, as published; validation is held out of train by videos"]
+    return [f"tested on {name}'s validation videos, as published; validation is held out of train by videos"]
 
 
 def _kept_apart(table: pd.DataFrame) -> list[str]:

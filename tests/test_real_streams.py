@@ -104,6 +104,16 @@ def test_vclimb_has_the_published_tasks(dataset, tasks, trained, tested):
     assert (train if dataset == "ucf101" else train + valid, test) == (trained, tested)
 
 
+def test_untrimmed_videos_hold_all_of_their_segments():
+    given = {"annotations": shared("vclimb"), "dataset": "activitynet", "tasks": 20}
+    trimmed, whole = (benchmarks.describe("vclimb", {**given, "untrimmed": u}).table.frame for u in (False, True))
+    assert set(trimmed["file"]) == set(whole["file"])
+    assert not whole.duplicated(["file", "action"]).any()
+    ends = trimmed.groupby("file")["stop"].max()
+    assert (whole["start"] == 0).all()
+    assert (whole.groupby("file")["stop"].max() >= ends - 1).all()
+
+
 # ---- right frames of all kinds of files
 
 NTSC = Fraction(60000, 1001)

@@ -51,7 +51,15 @@ def test_the_hashes_of_protocols_stay():
     assert digest["moving-digits-10/v1"] == "350d96d8dddf"
     assert digest["ek100-noun-10/v1"] == "caa9b904542d"
     assert digest["vclimb-activitynet-20/v1"] == "19d52b3f9d6f"
-    assert [name for name, rule in protocols.PROTOCOLS.items() if not rule.pretrains] == [
-        "k700-10/v1", "vclimb-ucf101-10/v1", "vclimb-ucf101-20/v1", "vclimb-activitynet-10/v1",
-        "vclimb-activitynet-20/v1",
-    ]  # fmt: skip
+    plain = {name.partition("-")[0] for name, rule in protocols.PROTOCOLS.items() if not rule.pretrains}
+    assert plain == {"k700", "vclimb", "tcd"}
+
+
+def test_of_two_protocols_the_one_that_says_more_is_named():
+    given = {"dataset": "activitynet", "frames": 14, "size": 224}
+    assert protocols.identify("vclimb", "action", 10, given) == "vclimb-activitynet-10/v1"
+    assert (
+        protocols.identify("vclimb", "action", 10, {**given, "untrimmed": True}) == "vclimb-activitynet-untrimmed-10/v1"
+    )
+    with pytest.raises(ValueError, match=r"untrimmed=true is for benchmark\.dataset=activitynet"):
+        protocols.identify("vclimb", "action", 10, {"untrimmed": True})
