@@ -34,9 +34,9 @@ class Ucf101(OfficialLists):
                 if found is None or (found[1] or "").lower() not in ("", found[3].lower()):
                     raise ValueError(f"{path}: {short(line)} is no line like CLASS/v_CLASS_g01_c01.avi 1")
                 action = found[1] or found[3]
-                if part == "train":
-                    if found[4] is None or ids.setdefault(action, int(found[4]) - 1) != int(found[4]) - 1:
-                        raise ValueError(f"{path}: {short(line)} lacks the number of its class, or has another's")
+                number = int(found[4] or 0) - 1
+                if part == "train" and (number < 0 or ids.setdefault(action, number) != number):
+                    raise ValueError(f"{path}: {short(line)} lacks the number of its class, or has another's")
                 rows.append((line.split()[0], action, found[2], part))
         if sorted(ids.values()) != list(range(len(ids))):
             raise ValueError(f"benchmark ucf101: the train list numbers its {len(ids)} classes with gaps")

@@ -27,7 +27,7 @@ CLIPS = {
     },
     "ssv2": {
         name: ([f"{100 * c + k}.webm" for k in range(3)], [f"{100 * c + 50}.webm"])
-        for c, name in enumerate(("Closing [something]", "Folding [something]", "Pushing [something]", "Tearing [something]"))
+        for c, name in enumerate(f"{verb} [something]" for verb in ("Closing", "Folding", "Pushing", "Tearing"))
     },
 }  # fmt: skip
 
