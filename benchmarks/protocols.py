@@ -164,8 +164,8 @@ def _tcd(dataset: str, per_task: int, increments: int) -> Protocol:
         budget=f"{math.ceil(5 * classes * 8 * 3 * 224 * 224 / 1e6)}MB",
         primary="average_incremental_accuracy",
         rule=f"class-incremental, one head, no task id; {first} classes first, then {increments} tasks of {per_task}; "
-        "order_seed 0, 1 and 2 are the class orders of TCD's seeds 1000, 1993 and 2021; validation is held out of train "
-        "by whole films",
+        "order_seed 0, 1 and 2 are the class orders of TCD's seeds 1000, 1993 and 2021; validation is held out of "
+        "train by whole films",
         pretraining="none in the benchmark: give a classifier or a compressor",
         options={"order": "tcd", "valid": 0.1, "clips": "one", "frames": 8, "size": 224, "resize": "crop"}
         | ({} if dataset == "ssv2" else {"split": 1}),
