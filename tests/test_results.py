@@ -13,9 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.protocols import PROTOCOLS
 from results import plots, tables
 from results.load import load
 from results.pooling import summarise
+from results.reference import published
 from tests.synthetic import attempt, predictions, record, replicates, run, sweep, write
 
 
@@ -285,6 +287,16 @@ def test_published_numbers_stand_only_beside_runs_on_the_same_stream(out: Path, 
     assert "83.0 ± 0.0" in ours
     assert "1,900 clips 650 kB profile small scratch" in ours
     assert "ours: cram" not in text
+
+
+def test_every_published_number_has_a_protocol_that_can_run() -> None:
+    rows = published()
+    assert len(rows) > 200
+    assert {row["protocol"] for row in rows} <= set(PROTOCOLS)
+    for row in rows:
+        rule = PROTOCOLS.get(row["protocol"])
+        assert int(row["tasks"]) == rule.tasks, row
+        assert row["dataset"].partition("-")[0] in (rule.benchmark, rule.options.get("dataset")), row
 
 
 def test_a_changed_file_of_a_method_is_a_row_of_its_own(out: Path, capsys: pytest.CaptureFixture) -> None:
